@@ -1,0 +1,63 @@
+"""Durable background jobs for Django: every job a row in your database, started within milliseconds."""
+
+from typing import TYPE_CHECKING, Any
+
+from django_jobs.decorators import JobFunction, job
+from django_jobs.definitions.requests import JobRequest
+from django_jobs.definitions.retries import Exponential, Fixed
+from django_jobs.errors import CancelJob, GiveUp, RetryLater, Snooze
+from django_jobs.execution.context import JobContext, current_job
+
+if TYPE_CHECKING:
+    from django_jobs.handles import queues
+    from django_jobs.lifecycle.control import cancel, remove, reprioritize, reschedule, retry, run_now
+    from django_jobs.lifecycle.enqueueing import aenqueue_many, enqueue_many
+    from django_jobs.models import Job
+
+__version__ = "0.1.0.dev0"
+
+# What needs models is loaded at first use: a project's own models may import `job` before the apps are ready.
+_LAZY = {
+    "Job": "django_jobs.models",
+    "aenqueue_many": "django_jobs.lifecycle.enqueueing",
+    "cancel": "django_jobs.lifecycle.control",
+    "enqueue_many": "django_jobs.lifecycle.enqueueing",
+    "queues": "django_jobs.handles",
+    "remove": "django_jobs.lifecycle.control",
+    "reprioritize": "django_jobs.lifecycle.control",
+    "reschedule": "django_jobs.lifecycle.control",
+    "retry": "django_jobs.lifecycle.control",
+    "run_now": "django_jobs.lifecycle.control",
+}
+
+__all__ = [
+    "CancelJob",
+    "Exponential",
+    "Fixed",
+    "GiveUp",
+    "Job",
+    "JobContext",
+    "JobFunction",
+    "JobRequest",
+    "RetryLater",
+    "Snooze",
+    "aenqueue_many",
+    "cancel",
+    "current_job",
+    "enqueue_many",
+    "job",
+    "queues",
+    "remove",
+    "reprioritize",
+    "reschedule",
+    "retry",
+    "run_now",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

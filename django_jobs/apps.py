@@ -1,0 +1,18 @@
+"""Wiring only: find the projects' jobs modules, connect receivers, register checks."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class DjangoJobsConfig(AppConfig):
+    name = "django_jobs"
+    verbose_name = _("Jobs")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django_jobs import checks, monitoring
+
+        checks.register()
+        monitoring.connect()
+        autodiscover_modules("jobs")

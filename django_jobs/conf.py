@@ -1,0 +1,118 @@
+"""The setting DJANGO_JOBS: one frozen dataclass of defaults, read late, read anew when a test overrides it."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from django_jobs.errors import ConfigurationError
+
+SETTING = "DJANGO_JOBS"
+
+# Planned, so that a reader of the docs is told "not yet" instead of "no such setting".
+NOT_AVAILABLE_YET = frozenset({"KEEP", "MIDDLEWARE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JobsSettings:
+    """What DJANGO_JOBS may hold, with the defaults. Times are in seconds, sizes in bytes."""
+
+    # Who rings: "database:", "redis://...", "rediss://...", "unix://...", "cache:<alias of django-redis>",
+    # "embedded:" or "memory:".
+    TRANSPORT: str = "database:"
+    # First part of every key in Redis; projects that share a server need different ones.
+    PREFIX: str = "django_jobs"
+    # The alias of the database that holds the jobs.
+    DATABASE: str = "default"
+    # Queue name -> options of its jobs, for example {"mail": {"MAX_ATTEMPTS": 5}}.
+    QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Attempts of a job that says nothing else.
+    MAX_ATTEMPTS: int = 1
+    # How often a worker may die under a job before the job is failed.
+    MAX_STALLS: int = 3
+    # Largest arguments of a job, as JSON in UTF-8.
+    MAX_PAYLOAD_BYTES: int = 256 * 1024
+    # Largest result that is kept, as JSON in UTF-8.
+    MAX_RESULT_BYTES: int = 256 * 1024
+    # Whether the same idempotency key with other arguments is an error, or gives the stored row back all the same.
+    IDEMPOTENCY_CHECKS_ARGUMENTS: bool = True
+    # How often a worker says that it is alive, and after how long silence others take its jobs.
+    HEARTBEAT_SECONDS: float = 5.0
+    DEAD_AFTER_SECONDS: float = 30.0
+    # How long a stopping worker lets running jobs finish before it hands them back.
+    GRACE_SECONDS: float = 30.0
+
+
+_current: JobsSettings | None = None
+
+
+def get_settings() -> JobsSettings:
+    """Return the settings in force. Raises ConfigurationError, naming the key and what to write instead."""
+    global _current
+    if _current is None:
+        _current = _read(getattr(settings, SETTING, {}))
+    return _current
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean ...?' for a close match, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _read(values: object) -> JobsSettings:
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{SETTING} must be a dict, not {values!r}.")
+    known = {each.name for each in fields(JobsSettings)}
+    for key in values:
+        if key in NOT_AVAILABLE_YET:
+            raise ConfigurationError(f"{SETTING}[{key!r}] is not available yet. Remove it for now.")
+        if key not in known:
+            raise ConfigurationError(f"{SETTING} has no setting {key!r}.{did_you_mean(str(key), known)}")
+    result = JobsSettings(**values)
+    _validate(result)
+    return result
+
+
+def _validate(result: JobsSettings) -> None:
+    for name in ("TRANSPORT", "PREFIX", "DATABASE"):
+        value = getattr(result, name)
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
+    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS"):
+        value = getattr(result, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be a number of seconds above 0, not {value!r}.")
+    if (
+        isinstance(result.GRACE_SECONDS, bool)
+        or not isinstance(result.GRACE_SECONDS, int | float)
+        or result.GRACE_SECONDS < 0
+    ):
+        raise ConfigurationError(
+            f"{SETTING}['GRACE_SECONDS'] must be a number of seconds, not {result.GRACE_SECONDS!r}."
+        )
+    for name, least in (("MAX_ATTEMPTS", 1), ("MAX_STALLS", 0), ("MAX_PAYLOAD_BYTES", 2), ("MAX_RESULT_BYTES", 2)):
+        value = getattr(result, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be a whole number from {least} on, not {value!r}.")
+    if result.DEAD_AFTER_SECONDS < 2 * result.HEARTBEAT_SECONDS:
+        raise ConfigurationError(
+            f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "
+            f"HEARTBEAT_SECONDS, which is {result.HEARTBEAT_SECONDS!r}."
+        )
+    if not isinstance(result.QUEUES, Mapping) or not all(
+        isinstance(name, str) and isinstance(options, Mapping) for name, options in result.QUEUES.items()
+    ):
+        raise ConfigurationError(f"{SETTING}['QUEUES'] must map queue names to dicts, not {result.QUEUES!r}.")
+
+
+def _forget(*, setting: str, **kwargs: object) -> None:
+    global _current
+    if setting == SETTING:
+        _current = None
+
+
+setting_changed.connect(_forget, dispatch_uid="django_jobs.conf")

@@ -1,0 +1,148 @@
+"""@job: turns a function into a handle that can be called, changed by .using() and enqueued."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, make_options, without
+from django_jobs.definitions.registry import JobSpec, register
+from django_jobs.definitions.requests import JobRequest
+from django_jobs.errors import InvalidOption
+from django_jobs.execution.context import JobContext
+
+if TYPE_CHECKING:
+    from django_jobs.models import Job
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFunction(Generic[Arguments, Result]):
+    """The handle that @job gives back."""
+
+    spec: JobSpec
+    # What .using() says; laid over what the decorator says.
+    options: JobOptions = JobOptions()
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        """Run the function here and now, as if it were not decorated."""
+        return self.spec.function(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def using(self, **options: Any) -> "JobFunction[Arguments, Result]":
+        """Return a handle with other options; None takes back what an earlier .using() said.
+
+        Options: queue_name, priority, lifo, run_after (datetime, timedelta or seconds), max_attempts, backoff,
+        max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl. Raises InvalidOption, NotAvailableYet.
+        """
+        said = make_options(options, whose=f"{self.spec.name}.using()")
+        taken_back = {name for name, value in options.items() if value is None and name in OPTION_NAMES}
+        return replace(self, options=without(self.options, taken_back).overlaid(said))
+
+    def request(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> JobRequest:
+        """Return a request for this call, not stored. Raises InvalidArguments for a call that does not fit."""
+        return JobRequest(self.spec, args, kwargs, self.options)
+
+    def enqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job":
+        """Store the call as a job, in the caller's transaction, and return its row.
+
+        With an idempotency key that is taken: the row that has it; `.created` tells. Raises InvalidArguments,
+        PayloadTooLarge, IdempotencyConflict, EnqueueRace.
+        """
+        from django_jobs.lifecycle.enqueueing import enqueue
+
+        return enqueue(self.request(*args, **kwargs))
+
+    async def aenqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job":
+        """Store the call as a job; see `enqueue`."""
+        return await sync_to_async(self.enqueue)(*args, **kwargs)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self.spec.function
+
+    def __repr__(self) -> str:
+        return f"<job {self.spec.name}>"
+
+
+@overload
+def job(function: Callable[Arguments, Result], /) -> JobFunction[Arguments, Result]: ...
+
+
+@overload
+def job(
+    *, takes_context: Literal[True], name: str | None = None, **options: Any
+) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
+
+
+@overload
+def job(
+    *, takes_context: Literal[False] = False, name: str | None = None, **options: Any
+) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
+
+
+def job(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    takes_context: bool = False,
+    name: str | None = None,
+    **options: Any,
+) -> Any:
+    """Make a function, `def` or `async def`, a job.
+
+    `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
+    `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
+    `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` a callable of
+    the arguments. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
+    """
+
+    def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
+        spec = _make_spec(function, takes_context, name, options)
+        register(spec)
+        return JobFunction(spec)
+
+    return decorate if function is None else decorate(function)
+
+
+def _make_spec(
+    function: Callable[..., Any], takes_context: bool, name: str | None, options: dict[str, Any]
+) -> JobSpec:
+    if not inspect.isfunction(function):
+        raise InvalidOption(f"@job is for functions, not for {function!r}.")
+    whose = f"@job of {function.__module__}.{function.__qualname__}"
+    if name is None and "<locals>" in function.__qualname__:
+        raise InvalidOption(f"{whose}: a function inside a function needs a name=, for workers cannot import it.")
+    job_name = f"{function.__module__}.{function.__qualname__}" if name is None else name
+    if not isinstance(job_name, str) or not JOB_NAME.fullmatch(job_name):
+        raise InvalidOption(f"{whose}: name must be 1 to 200 letters, digits or _ . : -, not {job_name!r}.")
+    # A callable is read from code alone, never from data, so it stays with the function and out of the row.
+    callables = {key: options.pop(key) for key in ("backoff", "idempotency_key") if callable(options.get(key))}
+    return JobSpec(
+        name=job_name,
+        function=function,
+        options=make_options(options, whose=whose),
+        signature=_call_signature(function, takes_context, whose),
+        takes_context=takes_context,
+        is_async=iscoroutinefunction(function),
+        backoff_function=callables.get("backoff"),
+        key_function=callables.get("idempotency_key"),
+    )
+
+
+def _call_signature(function: Callable[..., Any], takes_context: bool, whose: str) -> inspect.Signature:
+    """Return the signature that callers of .enqueue() see: without the context."""
+    signature = inspect.signature(function)
+    if not takes_context:
+        return signature
+    first, *others = list(signature.parameters.values()) or [None]
+    if first is None or first.name != "context":
+        raise InvalidOption(f"{whose}: takes_context=True needs a first parameter called 'context'.")
+    return signature.replace(parameters=[each for each in others if each is not None])

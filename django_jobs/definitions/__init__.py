@@ -1,0 +1,1 @@
+"""What a job is, in plain Python: no model, no database, no transport."""

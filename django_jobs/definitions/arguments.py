@@ -1,0 +1,159 @@
+"""Arguments become JSON text once, in the caller's stack; what cannot travel fails there, named by its path."""
+
+import datetime
+import decimal
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model, QuerySet
+from django.utils.functional import Promise
+
+from django_jobs.errors import InvalidArguments, PayloadTooLarge
+
+DEEPEST = 64
+
+_PLAIN = (str, int, float, bool, type(None))
+_BY_DJANGO = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, Promise)
+_encode_by_django = DjangoJSONEncoder().default
+
+
+def encode_call(args: Sequence[object], kwargs: Mapping[str, object], *, limit: int) -> str:
+    """Return the JSON text `[[args], {kwargs}]`, at most `limit` bytes in UTF-8.
+
+    Dates, times, decimals and UUIDs become text by the rules of Django's encoder. Raises InvalidArguments that
+    names the path of what cannot travel, and PayloadTooLarge.
+    """
+    plain_args = [_plain(value, f"args[{index}]", 1) for index, value in enumerate(args)]
+    plain_kwargs = {name: _plain(value, f"kwargs[{name!r}]", 1) for name, value in kwargs.items()}
+    text = json.dumps([plain_args, plain_kwargs], ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode())
+    if size > limit:
+        raise PayloadTooLarge(
+            f"The arguments take {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and pass its key, "
+            "or raise MAX_PAYLOAD_BYTES."
+        )
+    return text
+
+
+def decode_call(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the args and kwargs of a text that `encode_call` made. Raises ValueError for any other."""
+    args, kwargs = json.loads(text)
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise ValueError("The stored arguments are no list and dict.")
+    return args, kwargs
+
+
+def encode_result(value: object, *, limit: int) -> str | None:
+    """Return the JSON text of a return value; None for None, which costs no bytes. Raises InvalidArguments."""
+    if value is None:
+        return None
+    text = json.dumps(_plain(value, "result", 1), ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode())
+    if size > limit:
+        raise PayloadTooLarge(
+            f"The result takes {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and return its key, "
+            "or raise MAX_RESULT_BYTES."
+        )
+    return text
+
+
+def arguments_digest(text: str) -> bytes:
+    """Return a SHA-256 that is equal for equal calls, whatever the order of their keyword arguments."""
+    return hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).digest()
+
+
+def key_digest(name: str, key: str) -> bytes:
+    """Return the SHA-256 of an idempotency key, which belongs to the job's name."""
+    return hashlib.sha256(f"{name}\0{key}".encode()).digest()
+
+
+def clean_text(text: str, limit: int = 100_000) -> str:
+    """Return `text` as every database takes it: no NUL, no lone surrogates, at most `limit` characters."""
+    if len(text) > limit:
+        text = text[: limit // 2] + "\n[... cut ...]\n" + text[-limit // 2 :]
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _plain(value: object, path: str, depth: int) -> object:
+    """Return `value` as JSON knows it; the exact types first, for they are nearly all that ever comes."""
+    kind = type(value)
+    if kind is int or kind is bool or value is None:
+        return value if kind is not int else _whole_number(value, path)  # type: ignore[arg-type]
+    if kind is str:
+        return _text(value, path)  # type: ignore[arg-type]
+    if kind is float:
+        return _number(value, path)  # type: ignore[arg-type]
+    if depth > DEEPEST:
+        raise InvalidArguments(f"{path} is nested more than {DEEPEST} deep. Store the data and pass its key.")
+    if isinstance(value, Mapping):
+        return _mapping(value, path, depth)
+    if isinstance(value, list | tuple):
+        return [_plain(each, f"{path}[{index}]", depth + 1) for index, each in enumerate(value)]
+    if isinstance(value, _PLAIN):  # subclasses: enumerations, safe strings
+        return _plain_base(value, path)
+    if isinstance(value, _BY_DJANGO):
+        return _encode_by_django(value)
+    raise InvalidArguments(f"{path} is {_shown(value)}, which cannot travel as JSON.{_advice(value)}")
+
+
+def _plain_base(value: object, path: str) -> object:
+    if isinstance(value, str):
+        return _text(str.__str__(value), path)
+    if isinstance(value, int):
+        return _whole_number(int(value), path)
+    return _number(float(value), path)  # type: ignore[arg-type]
+
+
+def _mapping(value: Mapping[object, object], path: str, depth: int) -> dict[str, object]:
+    result: dict[str, object] = {}
+    for key, each in value.items():
+        if not isinstance(key, str):
+            raise InvalidArguments(f"{path} has the key {_shown(key)}, but JSON keys are text. Pass str keys.")
+        result[_text(str.__str__(key), f"{path} key")] = _plain(each, f"{path}[{key!r}]", depth + 1)
+    return result
+
+
+def _text(value: str, path: str) -> str:
+    if "\0" in value:
+        raise InvalidArguments(f"{path} holds a NUL character, which databases refuse: {_shown(value)}.")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArguments(f"{path} holds a lone surrogate, which is no text: {_shown(value)}.") from None
+    return value
+
+
+def _number(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise InvalidArguments(f"{path} is {value!r}, which JSON does not know. Pass None or a text.")
+    return value
+
+
+def _whole_number(value: int, path: str) -> int:
+    # Python refuses to read a number of more than 4,300 digits back, for it would take too long.
+    if value.bit_length() > 14_000:
+        raise InvalidArguments(f"{path} is a whole number of {value.bit_length():,} bits. Pass it as a text in hex.")
+    return value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _advice(value: object) -> str:
+    if isinstance(value, Model):
+        return " Pass its primary key and load it in the job."
+    if isinstance(value, QuerySet):
+        return " Pass a list of primary keys."
+    if isinstance(value, bytes | bytearray | memoryview):
+        return " Decode it to text, or store it and pass its key."
+    if isinstance(value, set | frozenset):
+        return " Pass a sorted list."
+    return ""

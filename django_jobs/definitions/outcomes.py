@@ -1,0 +1,96 @@
+"""A claim is the right to run one attempt; an outcome is what that attempt came to."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right of `owner` to run one attempt of one job, as long as the row still carries this fence."""
+
+    id: UUID
+    name: str
+    queue_name: str
+    rank: int
+    fence: int
+    attempt: int
+    starts: int
+    max_attempts: int
+    owner: UUID
+    arguments: str
+    backoff: str
+    # Seconds since 1970, by the database's clock.
+    enqueued: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReport:
+    """What is kept of an exception: texts that any database takes. `exception` lives only in the worker's memory."""
+
+    class_path: str
+    message: str
+    traceback: str
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def summary(self) -> str:
+        """One line: the class's own name and the message."""
+        name = self.class_path.rpartition(".")[2]
+        line = self.message.strip().partition("\n")[0]
+        return (f"{name}: {line}" if line else name)[:500]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The body returned; `result` is JSON text, None for None."""
+
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ends as failed."""
+
+    error: ErrorReport
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The attempt failed, another follows after `delay` seconds."""
+
+    error: ErrorReport
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The body asked to be run again after `delay` seconds; the attempt does not count."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The body ended its job as cancelled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The attempt is handed back and does not count. `begun`: its body had started."""
+
+    begun: bool = False
+
+
+Outcome = Succeeded | Failed | Retried | Snoozed | Stopped | GivenBack
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that is over: who may write it down, what it came to, when its body ran (worker's monotonic time)."""
+
+    claim: Claim
+    outcome: Outcome
+    started: float = 0.0
+    finished: float = 0.0

@@ -1,0 +1,77 @@
+"""What may run: the functions that @job registered, by name. Nothing is ever imported because data names it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django_jobs.conf import did_you_mean, get_settings
+from django_jobs.definitions.options import JobOptions
+from django_jobs.definitions.retries import BackoffFunction
+from django_jobs.errors import DuplicateJobName, InvalidOption, UnknownJob
+
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JobSpec:
+    """A job as its decorator declared it."""
+
+    name: str
+    function: Callable[..., Any]
+    options: JobOptions
+    signature: inspect.Signature
+    takes_context: bool = False
+    is_async: bool = False
+    backoff_function: BackoffFunction | None = None
+    key_function: Callable[..., str] | None = None
+
+    @property
+    def path(self) -> str:
+        """Return where the function was defined."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+
+_specs: dict[str, JobSpec] = {}
+
+
+def register(spec: JobSpec) -> None:
+    """Make a job known by its name. Raises DuplicateJobName when another function has it."""
+    known = _specs.get(spec.name)
+    if known is not None and known.path != spec.path:
+        raise DuplicateJobName(
+            f"The job name {spec.name!r} of {spec.path} is already taken by {known.path}. Give one of them @job(name=...)."
+        )
+    _specs[spec.name] = spec
+
+
+def get_spec(name: str) -> JobSpec:
+    """Return the job of this name. Raises UnknownJob."""
+    try:
+        return _specs[name]
+    except KeyError:
+        raise UnknownJob(
+            f"No job named {name!r} is registered.{did_you_mean(name, _specs)} Is its app in INSTALLED_APPS, and is "
+            "the function in the app's jobs module, or in one that is imported from there?"
+        ) from None
+
+
+def job_names() -> list[str]:
+    """Return the names of all registered jobs, sorted."""
+    return sorted(_specs)
+
+
+def queue_names() -> list[str]:
+    """Return every queue that the settings or a job declare, sorted."""
+    declared = {spec.options.queue_name for spec in _specs.values() if isinstance(spec.options.queue_name, str)}
+    return sorted({DEFAULT_QUEUE, *get_settings().QUEUES, *declared})
+
+
+def check_queue_name(name: str) -> None:
+    """Raise InvalidOption for a queue that neither the settings nor any job declares: no worker would look there."""
+    known = queue_names()
+    if name not in known:
+        raise InvalidOption(
+            f"No queue is called {name!r}.{did_you_mean(name, known)} Known are: {', '.join(known)}. "
+            "Declare it in DJANGO_JOBS['QUEUES'] or on a @job."
+        )

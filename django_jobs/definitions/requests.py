@@ -1,0 +1,104 @@
+"""A request: "please create this job". Everyone who gives birth to a job makes one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.definitions.options import UNSET, JobOptions, make_options
+from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
+from django_jobs.definitions.retries import DEFAULT_BACKOFF, Backoff
+from django_jobs.errors import InvalidArguments, InvalidOption
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A call that is to become a job; not stored yet."""
+
+    spec: JobSpec
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    options: JobOptions
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        try:
+            spec.signature.bind(*self.args, **self.kwargs)
+        except TypeError as error:
+            raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
+        if self.options.queue_name is not UNSET:
+            check_queue_name(str(self.options.queue_name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedOptions:
+    """What holds for one job after all layers had their say. Durations in seconds."""
+
+    queue_name: str
+    priority: int
+    lifo: bool
+    run_after: datetime | float | None
+    max_attempts: int
+    # None: the function's own callable decides.
+    backoff: Backoff | None
+    max_stalls: int
+    max_payload_bytes: int
+    idempotency_key: str | None
+    idempotency_ttl: float | None
+
+
+def resolve(request: JobRequest) -> ResolvedOptions:
+    """Return the options of a request: call before function before queue before settings."""
+    spec, settings = request.spec, get_settings()
+    options = request.options
+    queue_name = next(
+        (each for each in (options.queue_name, spec.options.queue_name) if isinstance(each, str)), DEFAULT_QUEUE
+    )
+    merged = _below_the_call(spec, queue_name, settings).overlaid(options)
+    key = None if merged.idempotency_key is UNSET else str(merged.idempotency_key)
+    if key is None and spec.key_function is not None:
+        key = _computed_key(request)
+    own_backoff = spec.backoff_function is not None and options.backoff is UNSET
+    return ResolvedOptions(
+        queue_name=queue_name,
+        priority=_or(merged.priority, 0),
+        lifo=_or(merged.lifo, False),
+        run_after=_or(merged.run_after, None),
+        max_attempts=_or(merged.max_attempts, settings.MAX_ATTEMPTS),
+        backoff=None if own_backoff else _or(merged.backoff, DEFAULT_BACKOFF),
+        max_stalls=_or(merged.max_stalls, settings.MAX_STALLS),
+        max_payload_bytes=_or(merged.max_payload_bytes, settings.MAX_PAYLOAD_BYTES),
+        idempotency_key=key,
+        idempotency_ttl=_or(merged.idempotency_ttl, None),
+    )
+
+
+def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
+    """Return what DJANGO_JOBS["QUEUES"] says for a queue. Raises InvalidOption."""
+    values = {name.lower(): value for name, value in settings.QUEUES.get(queue_name, {}).items()}
+    whose = f"DJANGO_JOBS['QUEUES'][{queue_name!r}]"
+    if "queue_name" in values or "idempotency_key" in values:
+        raise InvalidOption(f"{whose} cannot set QUEUE_NAME or IDEMPOTENCY_KEY.")
+    return make_options(values, whose=whose)
+
+
+@lru_cache(maxsize=4096)
+def _below_the_call(spec: JobSpec, queue_name: str, settings: JobsSettings) -> JobOptions:
+    """The layers that are the same for every call."""
+    return queue_options(settings, queue_name).overlaid(spec.options)
+
+
+def _computed_key(request: JobRequest) -> str:
+    assert request.spec.key_function is not None
+    whose = f"idempotency_key of @job {request.spec.name}"
+    key = request.spec.key_function(*request.args, **request.kwargs)
+    checked = make_options({"idempotency_key": key}, whose=whose).idempotency_key
+    if checked is UNSET:
+        raise InvalidOption(f"{whose} returned None; it must return a text.")
+    return str(checked)
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is UNSET else value

@@ -1,0 +1,90 @@
+"""Every exception of the package. A class's docstring is its default message."""
+
+
+class JobsError(Exception):
+    """Something in django_jobs went wrong."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class ConfigurationError(JobsError, ValueError):
+    """The setting DJANGO_JOBS holds something that cannot work."""
+
+
+class InvalidOption(JobsError, TypeError):
+    """A job was given an option that does not exist or cannot work."""
+
+
+class NotAvailableYet(InvalidOption):
+    """This option is planned but not available yet."""
+
+
+class DuplicateJobName(JobsError, ValueError):
+    """Two functions claim the same job name."""
+
+
+class UnknownJob(JobsError, LookupError):
+    """No job of this name is registered."""
+
+
+class InvalidArguments(JobsError, TypeError):
+    """The arguments do not fit the job or cannot travel as JSON."""
+
+
+class PayloadTooLarge(InvalidArguments):
+    """The arguments are larger than a job may carry."""
+
+
+class IdempotencyConflict(JobsError):
+    """The idempotency key is already taken by a job with other arguments."""
+
+
+class EnqueueRace(JobsError):
+    """The row that holds the idempotency key kept vanishing; enqueue again."""
+
+
+class TransportError(JobsError):
+    """The transport cannot be reached."""
+
+
+class EmbeddedServerError(TransportError):
+    """The embedded server could not be started."""
+
+
+class WorkerError(JobsError):
+    """The worker cannot start."""
+
+
+class Steering(Exception):
+    """Base of what a job raises to say how its attempt shall end; not an error of the package."""
+
+
+class RetryLater(Steering):
+    """Run again after `delay` (seconds or timedelta); counts as an attempt."""
+
+    def __init__(self, delay: object = 0, reason: str = "") -> None:
+        super().__init__(reason or type(self).__doc__)
+        self.delay = delay
+
+
+class Snooze(Steering):
+    """Run again after `delay` (seconds or timedelta); does not count as an attempt."""
+
+    def __init__(self, delay: object = 0) -> None:
+        super().__init__(type(self).__doc__)
+        self.delay = delay
+
+
+class GiveUp(Steering):
+    """Fail now and do not retry."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "The job gave up.")
+
+
+class CancelJob(Steering):
+    """End this job as cancelled."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "The job cancelled itself.")

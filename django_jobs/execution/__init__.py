@@ -1,0 +1,1 @@
+"""Around one body: from a claim to an outcome, without a write to the job's row."""

@@ -1,0 +1,53 @@
+"""What a running job may know of itself."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django_jobs.definitions.outcomes import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """The attempt that runs: first argument of a job that takes_context, and what `current_job()` returns."""
+
+    id: UUID
+    name: str
+    queue_name: str
+    # Counted from 1; a snooze or a death of the worker does not count.
+    attempt: int
+    max_attempts: int
+    # How often a body of this job was started, whatever came of it.
+    starts: int
+    enqueued_at: datetime
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_last_attempt(self) -> bool:
+        return self.attempt >= self.max_attempts
+
+
+_current: ContextVar[JobContext | None] = ContextVar("django_jobs_current_job", default=None)
+
+
+def current_job() -> JobContext | None:
+    """Return the context of the job that runs here, or None outside of any."""
+    return _current.get()
+
+
+def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
+    """Return the context of a claimed attempt."""
+    return JobContext(
+        id=claim.id,
+        name=claim.name,
+        queue_name=claim.queue_name,
+        attempt=claim.attempt,
+        max_attempts=claim.max_attempts,
+        starts=claim.starts,
+        enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
+        args=args,
+        kwargs=kwargs,
+    )

@@ -1,0 +1,152 @@
+"""execute: a claim goes in, an outcome comes out. It makes values and writes nothing."""
+
+import asyncio
+import traceback as tracebacks
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import Any
+
+from django_jobs.conf import get_settings
+from django_jobs.definitions.arguments import clean_text, decode_call, encode_result
+from django_jobs.definitions.durations import seconds
+from django_jobs.definitions.outcomes import (
+    Claim,
+    ErrorReport,
+    Failed,
+    GivenBack,
+    Outcome,
+    Retried,
+    Snoozed,
+    Stopped,
+    Succeeded,
+)
+from django_jobs.definitions.registry import JobSpec, get_spec
+from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
+from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, RetryLater, Snooze
+from django_jobs.execution.context import JobContext, _current, make_context
+
+
+def execute(claim: Claim) -> Outcome:
+    """Run the body of a `def` job in this thread and return what it came to. Raises nothing but what ends a process."""
+    try:
+        spec, context = _prepare(claim)
+        with _as_current(context):
+            value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+        return _succeeded(value)
+    except BaseException as error:  # SystemExit too: a body must not end the worker
+        return _outcome_of(claim, error)
+
+
+async def aexecute(claim: Claim) -> Outcome:
+    """Run the body of an `async def` job on this loop and return what it came to."""
+    try:
+        spec, context = _prepare(claim)
+        with _as_current(context):
+            value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+        return _succeeded(value)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return GivenBack(begun=True)  # the worker stops
+        return _outcome_of(claim, error)
+    except BaseException as error:
+        return _outcome_of(claim, error)
+
+
+def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
+    spec = get_spec(claim.name)
+    args, kwargs = decode_call(claim.arguments)
+    try:
+        spec.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise InvalidArguments(
+            f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. "
+            "Has its signature changed since the job was enqueued?"
+        ) from None
+    return spec, make_context(claim, args, kwargs)
+
+
+def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:
+    return (context,) if spec.takes_context else ()
+
+
+@contextmanager
+def _as_current(context: JobContext) -> Iterator[None]:
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _succeeded(value: object) -> Succeeded:
+    return Succeeded(encode_result(value, limit=get_settings().MAX_RESULT_BYTES))
+
+
+def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
+    """Turn whatever a body raised into a value. Nothing that user code adds may break it."""
+    match error:
+        case KeyboardInterrupt():
+            return GivenBack(begun=True)
+        case Snooze():
+            return _with_delay(claim, error, lambda delay: Snoozed(delay))
+        case CancelJob():
+            return Stopped(clean_text(str(error), 500))
+        case GiveUp():
+            return Failed(_report(error))
+        case RetryLater():
+            report = _report(error)
+            if claim.attempt >= claim.max_attempts:
+                return Failed(report)
+            return _with_delay(claim, error, lambda delay: Retried(report, delay))
+        case InvalidArguments():
+            return Failed(_report(error))  # it would fail in the same way for ever
+    report = _report(error)
+    if claim.attempt >= claim.max_attempts:
+        return Failed(report)
+    return _retried(claim, error, report)
+
+
+def _retried(claim: Claim, error: BaseException, report: ErrorReport) -> Outcome:
+    """Ask the backoff how long to wait; one that is broken fails the job and says so."""
+    try:
+        delay = _delay(claim, error)
+    except Exception as broken:
+        return Failed(_report(broken))
+    return Failed(report) if delay is None else Retried(report, delay)
+
+
+def _delay(claim: Claim, error: BaseException) -> float | None:
+    backoff = from_text(claim.backoff)
+    if backoff is not None:
+        return backoff.delay_seconds(claim.attempt)
+    function = get_spec(claim.name).backoff_function
+    if function is None:
+        return DEFAULT_BACKOFF.delay_seconds(claim.attempt)
+    answer = function(error, make_context(claim, *decode_call(claim.arguments)))
+    return None if answer is None else seconds(answer, option=f"What the backoff of {claim.name} returned")
+
+
+def _with_delay(claim: Claim, error: Any, make: Any) -> Outcome:
+    try:
+        return make(seconds(error.delay, option=f"The delay of {type(error).__name__} in {claim.name}"))  # type: ignore[no-any-return]
+    except InvalidOption as broken:
+        return Failed(_report(broken))
+
+
+def _report(error: BaseException) -> ErrorReport:
+    kind = type(error)
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be shown)"
+    try:
+        text = "".join(tracebacks.format_exception(error))
+    except Exception:
+        text = "(its traceback cannot be shown)"
+    return ErrorReport(
+        class_path=clean_text(f"{kind.__module__}.{kind.__qualname__}", 300),
+        message=clean_text(message, 10_000),
+        traceback=clean_text(text),
+        exception=error,
+    )

@@ -1,0 +1,84 @@
+"""queues["mail"]: a handle to look at a queue and steer it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Min
+
+from django_jobs.conf import get_settings
+from django_jobs.definitions.options import QUEUE_NAME
+from django_jobs.definitions.registry import queue_names
+from django_jobs.errors import InvalidOption
+from django_jobs.lifecycle.control import pause_queue, resume_queue
+from django_jobs.models import Job, JobQuerySet, Queue
+from django_jobs.states import ALIVE, State
+from django_jobs.transitions.claiming import now
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """The living jobs of a queue: due now, due later, running, waiting for others."""
+
+    ready: int
+    scheduled: int
+    running: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHandle:
+    """One queue, which need not have a row."""
+
+    name: str
+
+    def pause(self) -> bool:
+        """Start nothing more until resumed; return whether that is new. Running jobs finish."""
+        return pause_queue(self.name)
+
+    def resume(self) -> bool:
+        """Let it go on; return whether it was paused."""
+        return resume_queue(self.name)
+
+    @property
+    def is_paused(self) -> bool:
+        return Queue.objects.using(get_settings().DATABASE).filter(name=self.name, paused=True).exists()
+
+    def jobs(self) -> JobQuerySet:
+        """Return its jobs, whatever their state."""
+        return Job.objects.using(get_settings().DATABASE).filter(queue_name=self.name)
+
+    def counts(self) -> QueueCounts:
+        """Count its living jobs, exactly."""
+        alive = self.jobs().filter(state__in=ALIVE).values_list("state").annotate(Count("pk")).order_by()
+        by_state = dict(alive)
+        ready = by_state.get(State.READY, 0)
+        scheduled = self.jobs().filter(state=State.READY, run_after__gt=now(get_settings().DATABASE)).count()
+        return QueueCounts(
+            ready=ready - scheduled,
+            scheduled=scheduled,
+            running=by_state.get(State.RUNNING, 0),
+            blocked=by_state.get(State.BLOCKED, 0),
+        )
+
+    def oldest_age(self) -> timedelta | None:
+        """Return for how long the job that has been due longest waits, or None if none is due."""
+        present = now(get_settings().DATABASE)
+        oldest = self.jobs().filter(state=State.READY, run_after__lte=present).aggregate(oldest=Min("run_after"))
+        return None if oldest["oldest"] is None else max(present - oldest["oldest"], timedelta(0))
+
+
+class Queues:
+    """All queues: by name, or one after the other."""
+
+    def __getitem__(self, name: str) -> QueueHandle:
+        if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
+            raise InvalidOption(f"{name!r} is no name of a queue: 1 to 100 letters, digits or _ . : -.")
+        return QueueHandle(name)
+
+    def __iter__(self) -> Iterator[QueueHandle]:
+        stored = Queue.objects.using(get_settings().DATABASE).values_list("name", flat=True)
+        return iter([QueueHandle(name) for name in sorted({*queue_names(), *stored})])
+
+
+queues = Queues()

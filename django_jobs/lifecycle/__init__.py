@@ -1,0 +1,1 @@
+"""The verbs: what happens to jobs, each in one transaction, announced after its commit."""

@@ -1,0 +1,142 @@
+"""settle: outcomes become rows, many in one transaction, together with the next claim."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from django_jobs import clock
+from django_jobs.definitions.outcomes import Claim, Ended, ErrorReport, Failed
+from django_jobs.definitions.rank import due_at
+from django_jobs.definitions.registry import JobSpec, get_spec
+from django_jobs.errors import UnknownJob
+from django_jobs.lifecycle.dispatching import HORIZON, ring
+from django_jobs.signals import attempt_ended, job_failed
+from django_jobs.states import State
+from django_jobs.transitions.ending import Written, end, still_owned
+from django_jobs.transitions.transactions import in_transaction
+from django_jobs.transports import Bell
+
+logger = logging.getLogger("django_jobs")
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of outcomes: written down; too late, for somebody else owns the job; or still to be written."""
+
+    written: list[tuple[Ended, Written]] = field(default_factory=list)
+    fenced: list[Ended] = field(default_factory=list)
+    locked: list[Ended] = field(default_factory=list)
+
+
+def settle(using: str, ended: Sequence[Ended]) -> Settled:
+    """Write outcomes down and announce what follows. Raises OperationalError while the database is away."""
+    return settle_and_claim(using, ended, list)[0]
+
+
+def settle_and_claim(
+    using: str, ended: Sequence[Ended], claim: Callable[[], list[Claim]]
+) -> tuple[Settled, list[Claim]]:
+    """Write outcomes down and make the next claims, in one transaction.
+
+    An outcome that the database refuses is replaced by an error note, so that the state is always recorded. Raises
+    OperationalError or InterfaceError while the database is away; the caller keeps the outcomes.
+    """
+    tries = 0
+
+    def work() -> tuple[dict[object, Written], list[Claim]]:
+        nonlocal tries
+        tries += 1
+        # After a collision do not wait for anybody's lock: the rest of the batch must go on.
+        written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else {}
+        return dict(written), claim()
+
+    try:
+        written, claims = in_transaction(using, work)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        if not ended:
+            raise
+        return _settle_bisected(using, ended), in_transaction(using, claim)
+    settled = _sort(using, ended, written)
+    _announce(settled)
+    return settled, claims
+
+
+def _settle_bisected(using: str, ended: Sequence[Ended]) -> Settled:
+    if len(ended) > 1:
+        middle = len(ended) // 2
+        first, second = settle(using, ended[:middle]), settle(using, ended[middle:])
+        return Settled(first.written + second.written, first.fenced + second.fenced, first.locked + second.locked)
+    (only,) = ended
+    if isinstance(only.outcome, Failed) and only.outcome.error.class_path == _NOTE.class_path:
+        raise RuntimeError(f"Not even an error note can be written for job {only.claim.id}.")
+    logger.exception("The outcome of job %s cannot be stored; an error note is.", only.claim.id)
+    return settle(using, [replace(only, outcome=Failed(_NOTE))])
+
+
+_NOTE = ErrorReport(
+    class_path="django_jobs.UnwritableOutcome",
+    message="The job ended, but the database refused its result or error. The worker's log has the details.",
+    traceback="",
+)
+
+
+def _sort(using: str, ended: Sequence[Ended], written: dict[object, Written]) -> Settled:
+    settled = Settled(written=[(each, written[each.claim.id]) for each in ended if each.claim.id in written])
+    missing = [each for each in ended if each.claim.id not in written]
+    if missing:
+        locked = still_owned(using, [each.claim for each in missing])
+        settled.locked = [each for each in missing if each.claim.id in locked]
+        settled.fenced = [each for each in missing if each.claim.id not in locked]
+        for each in settled.fenced:
+            logger.warning(
+                "Attempt %s of job %s (%s) ended too late: the job was taken from this worker. Nothing was written.",
+                each.claim.attempt,
+                each.claim.id,
+                each.claim.name,
+            )
+    return settled
+
+
+def _announce(settled: Settled) -> None:
+    """After the commit: bells for what is ready again, log lines and signals; nothing here may hold up a worker."""
+    near = clock.now() + HORIZON
+    ring(
+        [
+            Bell(row.id, row.queue_name, row.rank)
+            for _, row in settled.written
+            if row.state == State.READY and due_at(row.rank) <= near
+        ]
+    )
+    listened = attempt_ended.has_listeners()
+    for each, row in settled.written:
+        if listened:
+            attempt_ended.send_robust(sender=_sender(each.claim), claim=each.claim, outcome=each.outcome)
+        if row.state == State.FAILED and isinstance(each.outcome, Failed):
+            report_failure(each.claim, each.outcome.error)
+
+
+def report_failure(claim: Claim, error: ErrorReport) -> None:
+    """Log a final failure with its exception, and tell those who listen."""
+    exception = error.exception
+    logger.error(
+        "Job %s (%s) failed after %s of %s attempts: %s",
+        claim.id,
+        claim.name,
+        claim.attempt,
+        claim.max_attempts,
+        error.summary,
+        exc_info=(type(exception), exception, exception.__traceback__) if exception is not None else None,
+        extra={"job_id": str(claim.id), "job_name": claim.name, "queue_name": claim.queue_name},
+    )
+    job_failed.send_robust(sender=_sender(claim), claim=claim, error=error)
+
+
+def _sender(claim: Claim) -> JobSpec | None:
+    try:
+        return get_spec(claim.name)
+    except UnknownJob:
+        return None

@@ -1,0 +1,16 @@
+"""Periodic upkeep: one guarded UPDATE of its row says which worker does it now."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Chore(models.Model):
+    name = models.CharField(_("name"), max_length=50, primary_key=True)
+    due_at = models.DateTimeField(_("due at"))
+
+    class Meta:
+        verbose_name = _("chore")
+        verbose_name_plural = _("chores")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,174 @@
+"""The job: one row, the truth about it."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.definitions.arguments import decode_call
+from django_jobs.definitions.identifiers import uuid7
+from django_jobs.models.fields import DigestField, NameField
+from django_jobs.models.indexes import PartialIndex
+from django_jobs.states import ALIVE, ENDED, State
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Only asks. Whoever wants to move jobs calls a verb of `django_jobs.lifecycle.control`."""
+
+    def ready(self) -> "JobQuerySet":
+        """Jobs that are due and wait for a worker."""
+        return self.filter(state=State.READY, run_after__lte=models.functions.Now())
+
+    def scheduled(self) -> "JobQuerySet":
+        """Jobs whose time has not come: new ones and those that wait for their next attempt."""
+        return self.filter(state=State.READY, run_after__gt=models.functions.Now())
+
+    def retrying(self) -> "JobQuerySet":
+        """Jobs that failed before and wait for their next attempt."""
+        return self.scheduled().filter(attempt__gt=0)
+
+    def blocked(self) -> "JobQuerySet":
+        return self.filter(state=State.BLOCKED)
+
+    def running(self) -> "JobQuerySet":
+        return self.filter(state=State.RUNNING)
+
+    def successful(self) -> "JobQuerySet":
+        return self.filter(state=State.SUCCESSFUL)
+
+    def failed(self) -> "JobQuerySet":
+        return self.filter(state=State.FAILED)
+
+    def cancelled(self) -> "JobQuerySet":
+        return self.filter(state=State.CANCELLED)
+
+    def alive(self) -> "JobQuerySet":
+        return self.filter(state__in=ALIVE)
+
+    def ended(self) -> "JobQuerySet":
+        return self.filter(state__in=ENDED)
+
+
+class Job(models.Model):
+    """One job. Written by the verbs alone: saving a changed instance would pass by every guard."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = NameField(_("name"), max_length=200)
+    queue_name = NameField(_("queue"), max_length=100)
+    state = NameField(_("state"), max_length=10, choices=State.choices, default=State.READY)
+
+    # Order and time. `rank` is computed from the three before it, see definitions/rank.py.
+    priority = models.SmallIntegerField(_("priority"), default=0)
+    lifo = models.BooleanField(_("last in, first out"), default=False)
+    run_after = models.DateTimeField(_("run after"))
+    rank = models.BigIntegerField(editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    enqueued_at = models.DateTimeField(_("enqueued at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    # Ownership. `fence` only grows; a write that carries an old one changes nothing.
+    owner = models.UUIDField(_("worker"), null=True, blank=True)
+    fence = models.IntegerField(default=0, editable=False)
+    deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
+    cancel_requested = models.BooleanField(_("cancel requested"), default=False)
+    # A worker died under this job: it starts alone, in a process of its own, until it ends cleanly.
+    suspect = models.BooleanField(_("suspect"), default=False)
+
+    # Counters.
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
+    max_attempts = models.PositiveSmallIntegerField(_("most attempts"), default=1)
+    starts = models.PositiveIntegerField(_("starts"), default=0)
+    stalls = models.PositiveSmallIntegerField(_("stalls"), default=0)
+    max_stalls = models.PositiveSmallIntegerField(_("most stalls"), default=3)
+    backoff = models.CharField(_("backoff"), max_length=200, blank=True, default="")
+
+    group = NameField(_("group"), max_length=200, blank=True, default="")
+
+    # The call and what came of it. JSON as text: a jsonb column would change numbers and the order of keys.
+    arguments = models.TextField(_("arguments"))
+    result_text = models.TextField(_("result"), null=True, blank=True)  # noqa: DJ001 (None: nothing was returned)
+    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+
+    # Idempotency: the digest is unique, the text stands beside it for people.
+    idempotency_key = models.TextField(_("idempotency key"), null=True, blank=True)  # noqa: DJ001 (None: has no key)
+    key_digest = DigestField(null=True, editable=False)
+    key_expires_at = models.DateTimeField(_("key expires at"), null=True, blank=True)
+    arguments_digest = DigestField(null=True, editable=False)
+
+    # Set by enqueue alone: False when the idempotency key gave back a row that was there before.
+    created: bool = True
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        indexes = [
+            # Claim by query, sweeps, counts of what waits.
+            PartialIndex(
+                name="django_jobs_ready",
+                fields=("queue_name", "suspect", "rank", "id"),
+                only=Q(state="ready"),
+                otherwise=("queue_name", "state", "suspect", "rank", "id"),
+            ),
+            # Rescue and reconcile: what does this worker have?
+            PartialIndex(
+                name="django_jobs_owner",
+                fields=("owner",),
+                only=Q(state="running"),
+                otherwise=("owner",),
+            ),
+            # One row a key.
+            PartialIndex(
+                name="django_jobs_key",
+                fields=("key_digest",),
+                only=Q(key_digest__isnull=False),
+                otherwise=("key_digest",),
+                unique=True,
+            ),
+            # The list of what failed, newest first.
+            PartialIndex(
+                name="django_jobs_failed",
+                fields=("id",),
+                only=Q(state="failed"),
+                otherwise=("state", "id"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id}"
+
+    @property
+    def args(self) -> list[Any]:
+        return decode_call(self.arguments)[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return decode_call(self.arguments)[1]
+
+    @property
+    def result(self) -> Any:
+        """What the function returned, or None."""
+        return None if self.result_text is None else json.loads(self.result_text)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in ENDED
+
+    def is_scheduled(self, now: datetime) -> bool:
+        """Tell whether the job waits for its time at `now`."""
+        return self.state == State.READY and self.run_after > now
+
+    @classmethod
+    def table(cls) -> str:
+        return cls._meta.db_table
+
+    @property
+    def short_id(self) -> str:
+        """The end of the id: the beginning is the time, which neighbours share."""
+        return UUID(str(self.id)).hex[-8:]

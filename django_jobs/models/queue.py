@@ -1,0 +1,20 @@
+"""What people decided about a queue. A queue without a row has its defaults."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.models.fields import NameField
+
+
+class Queue(models.Model):
+    name = NameField(_("name"), max_length=100, unique=True)
+    paused = models.BooleanField(_("paused"), default=False)
+    paused_at = models.DateTimeField(_("paused at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,35 @@
+"""One incarnation of a worker process: never reused, dead once and for ever."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.definitions.identifiers import uuid7
+
+
+class Worker(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    host = models.CharField(_("host"), max_length=255)
+    pid = models.PositiveIntegerField(_("process id"))
+    supervisor_pid = models.PositiveIntegerField(_("supervisor's process id"), default=0)
+    version = models.CharField(_("version"), max_length=50)
+    queues = models.JSONField(_("queues"), default=list)
+    # The jobs it can run, so that one can see which rows no worker can.
+    names = models.JSONField(_("job names"), default=list)
+    concurrency = models.PositiveIntegerField(_("concurrency"), default=1)
+    started_at = models.DateTimeField(_("started at"))
+    beat_at = models.DateTimeField(_("last beat"))
+    dead_at = models.DateTimeField(_("dead since"), null=True, blank=True)
+    # False for one that said goodbye.
+    died = models.BooleanField(_("died"), default=False)
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        ordering = ["-id"]
+        indexes = [
+            # Who is alive? Dead rows pile up until they are pruned.
+            models.Index(name="django_jobs_worker_dead", fields=("dead_at",)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

@@ -1,0 +1,1 @@
+"""What projects import in their own tests."""

@@ -1,0 +1,174 @@
+"""claim: ready -> running. The one guarded UPDATE that decides whether a job may run."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+
+from django_jobs.definitions.outcomes import Claim
+from django_jobs.definitions.rank import BAND_SIZE, due_range
+from django_jobs.models import Queue, Worker
+from django_jobs.states import CLAIM
+from django_jobs.transitions.sql import dialect
+from django_jobs.transitions.sql.base import Dialect, Row
+
+# A taken id may be this much early by the database's clock: the take reckons with a clock that is a round trip old.
+TOLERATED_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An id that was taken but not claimed, and why the row is as it is: still startable, or of no more interest."""
+
+    id: UUID
+    queue_name: str
+    rank: int
+    startable: bool
+    known: bool
+
+
+def claim_ids(using: str, worker: UUID, ids: Collection[UUID], names: Sequence[str]) -> list[Claim]:
+    """Claim those of the ids that may start now, in their order, if the worker is alive."""
+    if not ids:
+        return []
+    sql = dialect(using)
+    among, parameters = sql.among("id", ids)
+    due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
+    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="id", limit=None, suspect=False)
+    position = {each: index for index, each in enumerate(ids)}
+    return sorted(claims, key=lambda claim: position[claim.id])
+
+
+def claim_due(
+    using: str, worker: UUID, queue_names: Sequence[str], limit: int, names: Sequence[str], *, suspect: bool = False
+) -> list[Claim]:
+    """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each."""
+    sql = dialect(using)
+    claims: list[Claim] = []
+    for queue_name in queue_names:
+        for first, last in due_ranges(using, queue_name, now(using), suspect=suspect):
+            found = _claim(
+                sql,
+                worker,
+                names,
+                "queue_name = %s AND rank BETWEEN %s AND %s",
+                [queue_name, first, last],
+                order="rank, id",
+                limit=limit - len(claims),
+                suspect=suspect,
+            )
+            claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
+            if len(claims) >= limit:
+                return claims
+    return claims
+
+
+def due_ranges(
+    using: str, queue_name: str, until: datetime, since: datetime | None = None, *, suspect: bool = False
+) -> list[tuple[int, int]]:
+    """Return the ranges of ranks between two times, one for each band of the queue that holds anything ready.
+
+    Hops over the index from one band to the next: one look-up a band, whatever the number of rows.
+    """
+    sql = dialect(using)
+    ready = f"queue_name = %s AND {_ready(sql, suspect)}"
+    rows = sql.query(
+        f"WITH RECURSIVE bands(lowest) AS ("
+        f"SELECT (SELECT MIN(rank) FROM {sql.job} WHERE {ready}) "
+        f"UNION ALL "
+        f"SELECT (SELECT MIN(rank) FROM {sql.job} WHERE {ready} AND rank >= {_band_start('lowest')} + {BAND_SIZE}) "
+        f"FROM bands WHERE lowest IS NOT NULL) "
+        f"SELECT lowest FROM bands WHERE lowest IS NOT NULL",
+        [queue_name, queue_name],
+    )
+    return [due_range(int(lowest) // BAND_SIZE, until, since) for (lowest,) in rows]
+
+
+def leftovers(using: str, ids: Collection[UUID], names: Sequence[str]) -> list[Leftover]:
+    """Look at the rows of ids that were taken but not claimed. Rows that are gone are not returned."""
+    if not ids:
+        return []
+    sql = dialect(using)
+    among, parameters = sql.among("id", ids)
+    startable = f"{_ready(sql, False)} AND NOT cancel_requested"
+    rows = sql.query(
+        f"SELECT id, queue_name, rank, CASE WHEN {startable} THEN 1 ELSE 0 END, name FROM {sql.job} WHERE {among}",
+        parameters,
+    )
+    known = set(names)
+    return [
+        Leftover(sql.read_id(id), queue_name, int(rank), bool(free), name in known)
+        for id, queue_name, rank, free, name in rows
+    ]
+
+
+def now(using: str) -> datetime:
+    """Return the database's time."""
+    sql = dialect(using)
+    return datetime.fromtimestamp(sql.query(f"SELECT {sql.epoch(sql.now)}")[0][0], UTC)
+
+
+def _claim(
+    sql: Dialect,
+    worker: UUID,
+    names: Sequence[str],
+    where: str,
+    parameters: Sequence[Any],
+    *,
+    order: str,
+    limit: int | None,
+    suspect: bool,
+) -> list[Claim]:
+    known, known_parameters = sql.among("name", names)
+    quote = connections[sql.connection.alias].ops.quote_name
+    workers, queues = quote(Worker._meta.db_table), quote(Queue._meta.db_table)
+    guard = (
+        f"{where} AND {_ready(sql, suspect)} AND NOT cancel_requested "
+        f"AND (expires_at IS NULL OR expires_at > {sql.now}) AND {known} "
+        f"AND queue_name NOT IN (SELECT q.name FROM {queues} AS q WHERE q.paused)"
+    )
+    rows = sql.update(
+        f"state = '{CLAIM.target.value}', owner = %s, fence = fence + 1, attempt = attempt + 1, starts = starts + 1, "
+        f"started_at = {sql.now}",
+        [sql.id_parameter(worker)],
+        guard,
+        [*parameters, *known_parameters],
+        "id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, "
+        f"{sql.epoch('enqueued_at')}",
+        order=order,
+        limit=limit,
+        skip_locked=True,
+        also=f"EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = %s AND w.dead_at IS NULL)",
+        also_parameters=[sql.id_parameter(worker)],
+    )
+    return [_read(sql, worker, row) for row in rows]
+
+
+def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
+    id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, enqueued = row
+    return Claim(
+        id=sql.read_id(id),
+        name=name,
+        queue_name=queue_name,
+        rank=int(rank),
+        fence=fence,
+        attempt=attempt,
+        starts=starts,
+        max_attempts=max_attempts,
+        owner=worker,
+        arguments=arguments,
+        backoff=backoff,
+        enqueued=enqueued,
+    )
+
+
+def _ready(sql: Dialect, suspect: bool) -> str:
+    """The condition as the partial index has it, letter by letter."""
+    return f"state = 'ready' AND {sql.flag('suspect', suspect)}"
+
+
+def _band_start(rank: str) -> str:
+    return f"({rank} - {rank} %% {BAND_SIZE})"

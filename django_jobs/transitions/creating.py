@@ -1,0 +1,143 @@
+"""create: nothing -> ready. Only inserts; a key is acquired here and nowhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
+from django_jobs.states import State
+from django_jobs.transitions.sql import dialect
+
+# A statement of this many rows is about as cheap a row as one of more.
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A row to insert. `run_at`: a moment; `delay`: seconds from the INSERT; neither: at once."""
+
+    id: UUID
+    name: str
+    queue_name: str
+    priority: int
+    lifo: bool
+    run_at: datetime | None
+    delay: float | None
+    max_attempts: int
+    max_stalls: int
+    backoff: str
+    arguments: str
+    idempotency_key: str | None
+    key_digest: bytes | None
+    key_seconds: float | None
+    arguments_digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What the database decided: the rank, and two of its times."""
+
+    rank: int
+    run_after: datetime
+    enqueued_at: datetime
+
+
+_COLUMNS = {
+    "id": "uuid",
+    "job_name": "text",
+    "queue": "text",
+    "its_priority": "bigint",
+    "is_lifo": "boolean",
+    "base": "bigint",
+    "run_at": "timestamptz",
+    "delay": "float8",
+    "most_attempts": "bigint",
+    "most_stalls": "bigint",
+    "its_backoff": "text",
+    "arguments_text": "text",
+    "key_text": "text",
+    "key_digest": "bytea",
+    "key_seconds": "float8",
+    "arguments_digest": "bytea",
+}
+
+
+def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
+    """Insert the jobs in the current transaction; return those that were stored, by id.
+
+    One that is missing had an idempotency key that is taken.
+    """
+    inserted: dict[UUID, Inserted] = {}
+    for start in range(0, len(jobs), CHUNK):
+        inserted |= _insert(using, jobs[start : start + CHUNK])
+    return inserted
+
+
+def free_expired_keys(using: str, digests: Sequence[bytes]) -> set[UUID]:
+    """End the promise of those keys whose time is over, so that they can be taken again; return the ids of the rows."""
+    sql = dialect(using)
+    freed: set[UUID] = set()
+    for digest in digests:
+        rows = sql.update("key_digest = NULL", (), f"key_digest = %s AND key_expires_at <= {sql.now}", [digest], "id")
+        freed |= {sql.read_id(row[0]) for row in rows}
+    return freed
+
+
+def _insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
+    sql = dialect(using)
+    due = f"COALESCE(o.run_at, {sql.later('COALESCE(o.delay, 0)')})"
+    tick = sql.ticks(sql.latest(due, sql.now))
+    values = {
+        "id": "o.id",
+        "name": "o.job_name",
+        "queue_name": "o.queue",
+        "state": f"'{State.READY.value}'",
+        "priority": "o.its_priority",
+        "lifo": "o.is_lifo",
+        "run_after": due,
+        "rank": f"o.base + CASE WHEN o.is_lifo THEN -{tick} ELSE {tick} END",
+        "enqueued_at": sql.now,
+        "fence": "0",
+        "cancel_requested": "FALSE",
+        "suspect": "FALSE",
+        "attempt": "0",
+        "max_attempts": "o.most_attempts",
+        "starts": "0",
+        "stalls": "0",
+        "max_stalls": "o.most_stalls",
+        "backoff": "o.its_backoff",
+        "group": "''",
+        "arguments": "o.arguments_text",
+        "error": "''",
+        "idempotency_key": "o.key_text",
+        "key_digest": "o.key_digest",
+        "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
+        "arguments_digest": "o.arguments_digest",
+    }
+    records = [
+        (
+            job.id,
+            job.name,
+            job.queue_name,
+            job.priority,
+            job.lifo,
+            band(job.priority, job.lifo) * BAND_SIZE + (LAST_TICK if job.lifo else 0),
+            sql.time_parameter(job.run_at),
+            job.delay,
+            job.max_attempts,
+            job.max_stalls,
+            job.backoff,
+            job.arguments,
+            job.idempotency_key,
+            job.key_digest,
+            job.key_seconds,
+            job.arguments_digest,
+        )
+        for job in jobs
+    ]
+    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
+    return {
+        sql.read_id(id): Inserted(int(rank), datetime.fromtimestamp(run_after, UTC), datetime.fromtimestamp(at, UTC))
+        for id, rank, run_after, at in sql.insert(_COLUMNS, records, values, returning)
+    }

@@ -1,0 +1,224 @@
+"""succeed, fail, retry, snooze, stop, give back: what an attempt came to, written by those who still own it.
+
+Every statement is guarded by state, fence and owner, so a worker that lost its claim changes nothing. A cancel that
+was asked for in the meantime wins over every end except success, in the same statement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django_jobs.definitions.outcomes import (
+    Claim,
+    Ended,
+    ErrorReport,
+    Failed,
+    GivenBack,
+    Outcome,
+    Retried,
+    Snoozed,
+    Stopped,
+    Succeeded,
+)
+from django_jobs.models import Attempt
+from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
+from django_jobs.transitions.sql import dialect
+from django_jobs.transitions.sql.base import Dialect
+
+PATIENCE_MILLISECONDS = 50
+CANCELLED_WHILE_RUNNING = "Cancelled while it was running."
+NO_ERROR = ErrorReport(class_path="", message="", traceback="")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A row as it is after its attempt was written down."""
+
+    id: UUID
+    state: State
+    queue_name: str
+    rank: int
+
+
+_COLUMNS = {
+    "id": "uuid",
+    "its_fence": "bigint",
+    "its_owner": "uuid",
+    "began": "float8",
+    "ended": "float8",
+    "delay": "float8",
+    "text": "text",
+    "begun": "bigint",
+}
+
+# The claim's own row and nobody else's: a doubled, late or foreign outcome matches nothing.
+_GUARD = "j.state = 'running' AND j.fence = o.its_fence AND j.owner = o.its_owner"
+
+
+def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = False) -> dict[UUID, Written]:
+    """Write down how these attempts ended; return the rows that were still theirs.
+
+    `now` is this host's monotonic time, from which the ages of their beginnings and ends are taken. Someone who
+    holds a lock is waited for but a moment (then: OperationalError), or with `skip_locked` not at all.
+    """
+    if not skip_locked:
+        dialect(using).limit_lock_waits(PATIENCE_MILLISECONDS)
+    written: dict[UUID, Written] = {}
+    by_move: dict[str, list[Ended]] = {}
+    for each in ended:
+        by_move.setdefault(move_of(each.outcome).name, []).append(each)
+    for group in by_move.values():
+        written |= _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
+    _keep_attempts(using, [each for each in ended if each.claim.id in written], now)
+    return written
+
+
+def move_of(outcome: Outcome) -> Move:
+    """Return the move that an outcome asks for."""
+    match outcome:
+        case Succeeded():
+            return SUCCEED
+        case Failed():
+            return FAIL
+        case Retried():
+            return RETRY
+        case Snoozed():
+            return SNOOZE
+        case Stopped():
+            return STOP
+        case GivenBack():
+            return GIVE_BACK
+
+
+def still_owned(using: str, claims: Sequence[Claim]) -> set[UUID]:
+    """Return those whose rows still carry the claim: they were not written because somebody held a lock."""
+    sql = dialect(using)
+    among, parameters = sql.among("id", [claim.id for claim in claims])
+    rows = sql.query(f"SELECT id, fence FROM {sql.job} WHERE {among} AND state = 'running'", parameters)
+    fences = {claim.id: claim.fence for claim in claims}
+    return {id for raw, fence in rows if fences[id := sql.read_id(raw)] == fence}
+
+
+def _end_alike(
+    using: str, move: Move, ended: Sequence[Ended], now: float, skip_locked: bool
+) -> dict[UUID, Written]:
+    sql = dialect(using)
+    records = sorted(_record(sql, each, now) for each in ended)
+    # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
+    sets = [f"state = {_target(move)}", *_SETS[move.name](sql), "owner = NULL", "deadline_at = NULL"]
+    returning = "j.id, j.state, j.queue_name, j.rank"
+    rows = sql.update_each(_COLUMNS, records, ", ".join(sets), _GUARD, returning, skip_locked=skip_locked)
+    return {
+        sql.read_id(id): Written(sql.read_id(id), State(state), queue_name, int(rank))
+        for id, state, queue_name, rank in rows
+    }
+
+
+def _record(sql: Dialect, each: Ended, now: float) -> tuple[object, ...]:
+    text, delay, begun = None, 0.0, 1
+    match each.outcome:
+        case Succeeded(result):
+            text = result
+        case Failed(error):
+            text = error.summary
+        case Retried(error, delay):
+            text = error.summary
+        case Snoozed(delay):
+            pass
+        case Stopped(reason):
+            text = reason[:500]
+        case GivenBack(has_begun):
+            begun = int(has_begun)
+    claim = each.claim
+    return claim.id, claim.fence, claim.owner, each.started - now, each.finished - now, delay, text, begun
+
+
+def _target(move: Move) -> str:
+    if not move.yields_to_cancel:
+        return f"'{move.target.value}'"
+    return f"CASE WHEN j.cancel_requested THEN '{State.CANCELLED.value}' ELSE '{move.target.value}' END"
+
+
+def _unless_cancelled(value: str, otherwise: str) -> str:
+    return f"CASE WHEN j.cancel_requested THEN {otherwise} ELSE {value} END"
+
+
+def _times(sql: Dialect) -> list[str]:
+    return [f"started_at = {sql.later('o.began')}", f"finished_at = {sql.later('o.ended')}"]
+
+
+def _clean_end() -> list[str]:
+    """An attempt that ended by itself clears its job of suspicion."""
+    return ["suspect = FALSE", "stalls = 0"]
+
+
+def _ready_later(sql: Dialect) -> list[str]:
+    moment = sql.later("o.delay")
+    return [
+        f"started_at = {sql.later('o.began')}",
+        f"finished_at = {_unless_cancelled('NULL', sql.later('o.ended'))}",
+        f"run_after = {moment}",
+        f"rank = {sql.rank(moment)}",
+    ]
+
+
+_SETS = {
+    SUCCEED.name: lambda sql: [*_times(sql), "result_text = o.text", "error = ''", "suspect = FALSE"],
+    FAIL.name: lambda sql: [*_times(sql), "error = o.text", "suspect = FALSE"],
+    RETRY.name: lambda sql: [*_ready_later(sql), "error = o.text", *_clean_end()],
+    SNOOZE.name: lambda sql: [
+        *_ready_later(sql),
+        f"error = {_unless_cancelled('j.error', repr(CANCELLED_WHILE_RUNNING))}",
+        "attempt = j.attempt - 1",
+        *_clean_end(),
+    ],
+    STOP.name: lambda sql: [*_times(sql), "error = o.text", "suspect = FALSE"],
+    GIVE_BACK.name: lambda sql: [
+        f"finished_at = {_unless_cancelled('NULL', sql.now)}",
+        f"error = {_unless_cancelled('j.error', repr(CANCELLED_WHILE_RUNNING))}",
+        "started_at = NULL",
+        "attempt = j.attempt - 1",
+        "starts = j.starts - CASE WHEN o.begun = 1 THEN 0 ELSE 1 END",
+    ],
+}
+
+
+def _keep_attempts(using: str, ended: Sequence[Ended], now: float) -> None:
+    """Record the attempts of jobs whose first attempt did not succeed. Hand-backs are none."""
+    kept = [
+        each
+        for each in ended
+        if isinstance(each.outcome, Failed | Retried)
+        or (isinstance(each.outcome, Succeeded | Stopped) and each.claim.attempt > 1)
+    ]
+    if not kept:
+        return
+    sql = dialect(using)
+    offset = sql.query(f"SELECT {sql.epoch(sql.now)}")[0][0] - now
+    Attempt.objects.using(using).bulk_create(
+        [
+            _attempt(
+                each.claim,
+                each.outcome,
+                datetime.fromtimestamp(offset + each.started, UTC),
+                datetime.fromtimestamp(offset + each.finished, UTC),
+            )
+            for each in kept
+        ]
+    )
+
+
+def _attempt(claim: Claim, outcome: Outcome, started_at: datetime, finished_at: datetime) -> Attempt:
+    error = outcome.error if isinstance(outcome, Failed | Retried) else NO_ERROR
+    return Attempt(
+        job_id=claim.id,
+        number=claim.attempt,
+        worker=claim.owner,
+        started_at=started_at,
+        finished_at=finished_at,
+        outcome="retrying" if isinstance(outcome, Retried) else move_of(outcome).target.value,
+        error_class=error.class_path[:300],
+        message=error.message,
+        traceback=error.traceback,
+    )

@@ -1,0 +1,131 @@
+"""What the moves need of a database, and the parts that all databases share.
+
+A moment is an SQL expression of a time; ticks, epochs and ranks are numbers made of one. All times come from the
+database's clock, at the start of the statement.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LAST_TICK
+from django_jobs.models import Job
+
+# Column name -> type, in the words of PostgreSQL; the other dialects translate.
+Columns = dict[str, str]
+Row = Sequence[Any]
+
+
+class Dialect(ABC):
+    """SQL as one vendor speaks it. Made for one call; holds nothing but the connection."""
+
+    # The database's time at the start of the statement.
+    now: str
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.job = connection.ops.quote_name(Job._meta.db_table)
+
+    # Moments.
+
+    @abstractmethod
+    def later(self, seconds: str) -> str:
+        """Return the moment that lies `seconds`, an SQL number, after now; before it if negative."""
+
+    @abstractmethod
+    def ticks(self, moment: str) -> str:
+        """Return the whole number of 0.1 ms between 2025-01-01 UTC and the moment."""
+
+    @abstractmethod
+    def epoch(self, moment: str) -> str:
+        """Return the seconds between 1970-01-01 UTC and the moment."""
+
+    @abstractmethod
+    def latest(self, first: str, second: str) -> str:
+        """Return the later of two moments."""
+
+    def rank(self, moment: str) -> str:
+        """Return the rank of the row under the moment, by the row's own priority and lifo."""
+        band = f"(({HIGHEST_PRIORITY} - priority) * 2 + CASE WHEN lifo THEN 0 ELSE 1 END)"
+        tick = self.ticks(moment)
+        return f"({band} * {BAND_SIZE} + CASE WHEN lifo THEN {LAST_TICK} - {tick} ELSE {tick} END)"
+
+    # Values.
+
+    @abstractmethod
+    def id_parameter(self, value: UUID | None) -> Any:
+        """Return an id as the driver takes it."""
+
+    @abstractmethod
+    def read_id(self, value: Any) -> UUID:
+        """Return an id that the driver gave."""
+
+    @abstractmethod
+    def time_parameter(self, value: datetime | None) -> Any:
+        """Return an aware datetime as the driver takes it: in UTC, whatever USE_TZ says."""
+
+    @abstractmethod
+    def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+        """Return a condition "column is one of the values", and its parameters. Values are ids or texts."""
+
+    def flag(self, column: str, value: bool) -> str:
+        """Return a condition "column is value" that an index can serve."""
+        return f"{column} = {int(value)}"
+
+    # Statements. All return rows with the values that hold after the change.
+
+    @abstractmethod
+    def update(
+        self,
+        sets: str,
+        set_parameters: Sequence[Any],
+        where: str,
+        where_parameters: Sequence[Any],
+        returning: str,
+        *,
+        order: str = "id",
+        limit: int | None = None,
+        skip_locked: bool = False,
+        also: str = "",
+        also_parameters: Sequence[Any] = (),
+    ) -> list[Row]:
+        """Lock the rows of `where` in their `order`, change them, return them.
+
+        `also` is asked once for all of them (is the worker alive?), not a row at a time.
+        """
+
+    @abstractmethod
+    def update_each(
+        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+    ) -> list[Row]:
+        """Change the row `j` of each record `o`; with `skip_locked` only those that nobody has locked.
+
+        `columns` begins with id; no other is called like a column of job. `sets` is evaluated from left to right on
+        MySQL, so what reads an old value comes before what changes it.
+        """
+
+    @abstractmethod
+    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+        """Insert a row for each record unless its key_digest is taken; return those that were inserted.
+
+        `values` maps a column of job to an SQL expression over `o.<column>`.
+        """
+
+    def limit_lock_waits(self, milliseconds: int) -> None:
+        """Let statements of this transaction fail that wait longer for a lock, where the database can."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Run one statement and return its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, list(parameters))
+            return cursor.fetchall() if cursor.description else []
+
+    def _chosen(self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str) -> str:
+        """Return the SELECT that picks and locks the rows of an update."""
+        condition = f"{where} AND {also}" if also else where
+        end = f" LIMIT {int(limit)}" if limit is not None else ""
+        return f"SELECT {columns} FROM {self.job} WHERE {condition} ORDER BY {order}{end}{lock}"

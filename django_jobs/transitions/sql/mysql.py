@@ -1,0 +1,141 @@
+"""MariaDB and MySQL: no UPDATE ... RETURNING, so rows are locked, changed and read again in one transaction."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from django_jobs.definitions.rank import TICKS_PER_SECOND
+from django_jobs.transitions.sql.base import Columns, Dialect, Row
+
+_TYPES = {
+    "uuid": "CHAR(36)",
+    "text": "LONGTEXT",
+    "bytea": "CHAR(64)",
+    "bigint": "BIGINT",
+    "float8": "DOUBLE",
+    "boolean": "TINYINT",
+    "timestamptz": "DATETIME(6)",
+}
+_DUPLICATE_ENTRY = 1062
+
+
+class MySQL(Dialect):
+    # Never CURRENT_TIMESTAMP, which is in the session's time zone.
+    now = "UTC_TIMESTAMP(6)"
+
+    def later(self, seconds: str) -> str:
+        return f"({self.now} + INTERVAL ROUND(({seconds}) * 1000000) MICROSECOND)"
+
+    def ticks(self, moment: str) -> str:
+        return f"(TIMESTAMPDIFF(MICROSECOND, '2025-01-01', {moment}) DIV {1_000_000 // TICKS_PER_SECOND})"
+
+    def epoch(self, moment: str) -> str:
+        return f"(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {moment}) / 1000000e0)"
+
+    def latest(self, first: str, second: str) -> str:
+        return f"GREATEST({first}, {second})"
+
+    def id_parameter(self, value: UUID | None) -> Any:
+        if value is None:
+            return None
+        return str(value) if self.connection.features.has_native_uuid_field else value.hex
+
+    def read_id(self, value: Any) -> UUID:
+        return value if isinstance(value, UUID) else UUID(value)
+
+    def time_parameter(self, value: datetime | None) -> Any:
+        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+        if not values:
+            return "FALSE", []
+        parameters = [self.id_parameter(each) if isinstance(each, UUID) else each for each in values]
+        return f"{column} IN ({', '.join(['%s'] * len(parameters))})", parameters
+
+    def update(
+        self,
+        sets: str,
+        set_parameters: Sequence[Any],
+        where: str,
+        where_parameters: Sequence[Any],
+        returning: str,
+        *,
+        order: str = "id",
+        limit: int | None = None,
+        skip_locked: bool = False,
+        also: str = "",
+        also_parameters: Sequence[Any] = (),
+    ) -> list[Row]:
+        lock = " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+        chosen = self._chosen("id", where, order, limit, also, lock)
+        with transaction.atomic(self.connection.alias, savepoint=False):
+            ids = [self.read_id(row[0]) for row in self.query(chosen, [*where_parameters, *also_parameters])]
+            if not ids:
+                return []
+            among, parameters = self.among("id", ids)
+            self.query(f"UPDATE {self.job} SET {sets} WHERE {among}", [*set_parameters, *parameters])
+            return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
+
+    def update_each(
+        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+    ) -> list[Row]:
+        """Always skip what is locked: here a wait for a lock cannot be shorter than a second."""
+        source, rows = self._rows(columns, records)
+        joined = f"{self.job} AS j JOIN {source} ON j.id = o.id"
+        with transaction.atomic(self.connection.alias, savepoint=False):
+            chosen = self.query(f"SELECT j.id FROM {joined} WHERE {guard} ORDER BY j.id FOR UPDATE SKIP LOCKED", [rows])
+            if not chosen:
+                return []
+            among, parameters = self.among("j.id", [self.read_id(row[0]) for row in chosen])
+            self.query(f"UPDATE {joined} SET {sets} WHERE {among}", [rows, *parameters])
+            return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
+
+    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+        """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
+        key = list(columns).index("key_digest")
+        unkeyed = [record for record in records if record[key] is None]
+        inserted = [record[0] for record in unkeyed]
+        with transaction.atomic(self.connection.alias, savepoint=False):
+            if unkeyed:
+                self._insert(columns, unkeyed, values)
+            for record in records:
+                if record[key] is not None and self._insert_keyed(columns, record, values):
+                    inserted.append(record[0])
+            among, parameters = self.among("id", inserted)
+            return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
+
+    def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str]) -> bool:
+        try:
+            with transaction.atomic(self.connection.alias):
+                self._insert(columns, [record], values)
+        except IntegrityError as error:
+            number, message = error.args[0], str(error.args[1:])
+            if number == _DUPLICATE_ENTRY and "django_jobs_key" in message:
+                return False
+            raise
+        return True
+
+    def _insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str]) -> None:
+        source, rows = self._rows(columns, records)
+        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
+        expressions = ", ".join(
+            f"UNHEX({value})" if columns.get(name) == "bytea" else value for name, value in values.items()
+        )
+        self.query(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", [rows])
+
+    def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, str]:
+        paths = ", ".join(
+            f"{name} {_TYPES[kind]} PATH '$[{index}]'" for index, (name, kind) in enumerate(columns.items())
+        )
+        return f"JSON_TABLE(%s, '$[*]' COLUMNS ({paths})) AS o", json.dumps(records, default=self._as_json)
+
+    def _as_json(self, value: object) -> object:
+        if isinstance(value, UUID):
+            return self.id_parameter(value)
+        if isinstance(value, bytes):
+            return value.hex()
+        raise TypeError(f"{value!r} is no value of a job's row.")

@@ -1,0 +1,97 @@
+"""PostgreSQL: everything in one statement, rows as arrays, locks that insert no key lock."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django_jobs.definitions.rank import ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
+from django_jobs.transitions.sql.base import Columns, Dialect, Row
+
+
+class PostgreSQL(Dialect):
+    now = "STATEMENT_TIMESTAMP()"
+
+    def later(self, seconds: str) -> str:
+        return f"({self.now} + {seconds} * INTERVAL '1 second')"
+
+    def ticks(self, moment: str) -> str:
+        return f"FLOOR((EXTRACT(EPOCH FROM {moment}) - {ORIGIN_EPOCH_SECONDS}) * {TICKS_PER_SECOND})::bigint"
+
+    def epoch(self, moment: str) -> str:
+        return f"EXTRACT(EPOCH FROM {moment})::float8"
+
+    def latest(self, first: str, second: str) -> str:
+        return f"GREATEST({first}, {second})"
+
+    def id_parameter(self, value: UUID | None) -> Any:
+        return value
+
+    def read_id(self, value: Any) -> UUID:
+        return value  # type: ignore[no-any-return]
+
+    def time_parameter(self, value: datetime | None) -> Any:
+        return value
+
+    def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+        values = list(values)
+        kind = "uuid[]" if values and isinstance(values[0], UUID) else "text[]"
+        return f"{column} = ANY(%s::{kind})", [values]
+
+    def flag(self, column: str, value: bool) -> str:
+        return column if value else f"NOT {column}"
+
+    def update(
+        self,
+        sets: str,
+        set_parameters: Sequence[Any],
+        where: str,
+        where_parameters: Sequence[Any],
+        returning: str,
+        *,
+        order: str = "id",
+        limit: int | None = None,
+        skip_locked: bool = False,
+        also: str = "",
+        also_parameters: Sequence[Any] = (),
+    ) -> list[Row]:
+        lock = " FOR NO KEY UPDATE SKIP LOCKED" if skip_locked else " FOR NO KEY UPDATE"
+        # An array that is made first is looked up by primary key, whatever the statistics of the table say.
+        chosen = self._chosen("id", where, order, limit, also, lock)
+        return self.query(
+            f"UPDATE {self.job} SET {sets} WHERE id = ANY(ARRAY({chosen})) RETURNING {returning}",
+            [*set_parameters, *where_parameters, *also_parameters],
+        )
+
+    def update_each(
+        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+    ) -> list[Row]:
+        source, parameters = self._rows(columns, records)
+        ids = [record[0] for record in records]
+        mine = "%s::uuid[]"
+        if skip_locked:
+            mine = f"ARRAY(SELECT id FROM {self.job} WHERE id = ANY({mine}) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
+        # The list of ids beside the join keeps the primary key in the plan on a table that was analysed while empty.
+        return self.query(
+            f"UPDATE {self.job} AS j SET {sets} FROM {source} "
+            f"WHERE j.id = o.id AND j.id = ANY({mine}) AND {guard} RETURNING {returning}",
+            [*parameters, ids],
+        )
+
+    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+        source, parameters = self._rows(columns, records)
+        return self.query(
+            f"INSERT INTO {self.job} ({', '.join(self._quoted(values))}) SELECT {', '.join(values.values())} FROM {source} "
+            f"ON CONFLICT (key_digest) WHERE key_digest IS NOT NULL DO NOTHING RETURNING {returning}",
+            parameters,
+        )
+
+    def limit_lock_waits(self, milliseconds: int) -> None:
+        self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
+
+    def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
+        arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+        return f"unnest({arrays}) AS o({', '.join(columns)})", [list(each) for each in zip(*records, strict=True)]
+
+    def _quoted(self, names: Collection[str]) -> list[str]:
+        return [self.connection.ops.quote_name(name) for name in names]

@@ -1,0 +1,94 @@
+"""SQLite: one writer at a time, so nothing is locked by row; and lists travel as JSON."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django_jobs.definitions.rank import TICKS_PER_SECOND
+from django_jobs.transitions.sql.base import Columns, Dialect, Row
+
+_ORIGIN_JULIAN_DAY = 2460676.5
+_UNIX_JULIAN_DAY = 2440587.5
+# As Django writes datetimes, so that they compare as text. SQLite's clock knows milliseconds.
+_FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f000'"
+
+
+class SQLite(Dialect):
+    now = f"strftime({_FORMAT}, 'now')"
+
+    def later(self, seconds: str) -> str:
+        return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {seconds}))"
+
+    def ticks(self, moment: str) -> str:
+        return f"CAST(ROUND((julianday({moment}) - {_ORIGIN_JULIAN_DAY}) * {86_400 * TICKS_PER_SECOND}) AS INTEGER)"
+
+    def epoch(self, moment: str) -> str:
+        return f"((julianday({moment}) - {_UNIX_JULIAN_DAY}) * 86400.0)"
+
+    def latest(self, first: str, second: str) -> str:
+        return f"MAX({first}, {second})"
+
+    def id_parameter(self, value: UUID | None) -> Any:
+        return None if value is None else value.hex
+
+    def read_id(self, value: Any) -> UUID:
+        return UUID(value)
+
+    def time_parameter(self, value: datetime | None) -> Any:
+        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+        texts = [each.hex if isinstance(each, UUID) else each for each in values]
+        return f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(texts)]
+
+    def update(
+        self,
+        sets: str,
+        set_parameters: Sequence[Any],
+        where: str,
+        where_parameters: Sequence[Any],
+        returning: str,
+        *,
+        order: str = "id",
+        limit: int | None = None,
+        skip_locked: bool = False,
+        also: str = "",
+        also_parameters: Sequence[Any] = (),
+    ) -> list[Row]:
+        chosen = self._chosen("id", where, order, limit, also, "")
+        return self.query(
+            f"UPDATE {self.job} SET {sets} WHERE id IN ({chosen}) RETURNING {returning}",
+            [*set_parameters, *where_parameters, *also_parameters],
+        )
+
+    def update_each(
+        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+    ) -> list[Row]:
+        source, parameters = self._rows(columns, records)
+        # RETURNING in an UPDATE knows the table under its own name only.
+        return self.query(
+            f"UPDATE {self.job} AS j SET {sets} FROM {source} WHERE j.id = o.id AND {guard} "
+            f"RETURNING {returning.replace('j.', '')}",
+            parameters,
+        )
+
+    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+        source, parameters = self._rows(columns, records)
+        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
+        # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
+        return self.query(
+            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} WHERE TRUE "
+            f"ON CONFLICT (key_digest) WHERE key_digest IS NOT NULL DO NOTHING RETURNING {returning}",
+            parameters,
+        )
+
+    def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
+        line = f"({', '.join(['%s'] * len(columns))})"
+        names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(columns, 1))
+        source = f"(SELECT {names} FROM (VALUES {', '.join([line] * len(records))})) AS o"
+        return source, [self._parameter(value) for record in records for value in record]
+
+    def _parameter(self, value: Any) -> Any:
+        return value.hex if isinstance(value, UUID) else value

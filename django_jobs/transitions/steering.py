@@ -1,0 +1,107 @@
+"""cancel, retry by hand, run now, reschedule, reprioritise, remove: what people do to jobs, at most CHUNK at a time."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LOWEST_PRIORITY
+from django_jobs.models import Attempt, Job
+from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
+from django_jobs.transitions.sql import dialect
+from django_jobs.transitions.sql.base import Dialect, Row
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A row that a verb changed, as it is now."""
+
+    id: UUID
+    queue_name: str
+    rank: int
+    suspect: bool
+
+
+_RETURNING = "id, queue_name, rank, suspect"
+
+
+def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
+    """Cancel those that have not started."""
+    sql = dialect(using)
+    sets = f"state = '{CANCEL.target.value}', error = %s, finished_at = {sql.now}"
+    return _move(sql, sets, [reason[:500]], ids, _from(CANCEL))
+
+
+def ask_to_cancel(using: str, ids: Collection[UUID]) -> list[Moved]:
+    """Flag those that are running: every end but success becomes cancelled."""
+    return _move(dialect(using), "cancel_requested = TRUE", [], ids, "state = 'running' AND NOT cancel_requested")
+
+
+def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Moved]:
+    """Make those that have ended ready again, at once."""
+    sql = dialect(using)
+    attempts = "attempt = 0, " if reset_attempts else "max_attempts = max_attempts + 1, "
+    sets = (
+        f"state = '{RETRY_BY_HAND.target.value}', {attempts}starts = 0, stalls = 0, suspect = FALSE, "
+        "cancel_requested = FALSE, expires_at = NULL, error = '', result_text = NULL, "
+        f"started_at = NULL, finished_at = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
+    )
+    return _move(sql, sets, [], ids, _from(RETRY_BY_HAND))
+
+
+def run_now(using: str, ids: Collection[UUID]) -> list[Moved]:
+    """Make scheduled ones due."""
+    sql = dialect(using)
+    sets = f"run_after = {sql.now}, rank = {sql.rank(sql.now)}"
+    return _move(sql, sets, [], ids, f"state = 'ready' AND run_after > {sql.now}")
+
+
+def reschedule(using: str, ids: Collection[UUID], when: datetime | float) -> list[Moved]:
+    """Give those that have not started another time: a moment, or seconds from now."""
+    sql = dialect(using)
+    if isinstance(when, datetime):
+        # CAST, for a parameter alone has no type in every database.
+        kind = "timestamptz" if sql.connection.vendor == "postgresql" else "CHAR"
+        moment, parameter = f"CAST(%s AS {kind})", sql.time_parameter(when)
+    else:
+        moment, parameter = sql.later("%s"), when
+    rank = sql.rank(sql.latest(moment, sql.now))
+    times = rank.count("%s")
+    return _move(sql, f"run_after = {moment}, rank = {rank}", [parameter] * (times + 1), ids, "state = 'ready'")
+
+
+def reprioritize(using: str, ids: Collection[UUID], priority: int) -> list[Moved]:
+    """Move those that wait to another priority, where they keep the place that their time gives them."""
+    if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise ValueError(f"A priority lies between {LOWEST_PRIORITY} and {HIGHEST_PRIORITY}, not at {priority!r}.")
+    sql = dialect(using)
+    new_band = f"((%s - %s) * 2 + CASE WHEN lifo THEN 0 ELSE 1 END) * {BAND_SIZE}"
+    # A rank modulo the size of a band is the time inside it.
+    sets = f"rank = {new_band} + rank %% {BAND_SIZE}, priority = %s"
+    return _move(sql, sets, [HIGHEST_PRIORITY, priority, priority], ids, "state IN ('ready', 'blocked')")
+
+
+def remove(using: str, ids: Collection[UUID]) -> int:
+    """Delete those that do not run, with their attempts. The promise of their idempotency keys ends."""
+    jobs = Job.objects.using(using).filter(pk__in=list(ids)).exclude(state=State.RUNNING)
+    gone = list(jobs.order_by("pk").select_for_update().values_list("pk", flat=True))
+    Attempt.objects.using(using).filter(job_id__in=gone)._raw_delete(using)
+    return Job.objects.using(using).filter(pk__in=gone).exclude(state=State.RUNNING)._raw_delete(using)
+
+
+def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUID], guard: str) -> list[Moved]:
+    among, id_parameters = sql.among("id", list(ids))
+    rows = sql.update(sets, parameters, f"{among} AND {guard}", id_parameters, _RETURNING)
+    return [_read(sql, row) for row in rows]
+
+
+def _read(sql: Dialect, row: Row) -> Moved:
+    id, queue_name, rank, suspect = row
+    return Moved(sql.read_id(id), queue_name, int(rank), bool(suspect))
+
+
+def _from(move: Move) -> str:
+    sources = ", ".join(f"'{state.value}'" for state in move.sources)
+    return f"state IN ({sources})"

@@ -1,0 +1,47 @@
+"""Transactions of our own: whole again after a deadlock, a serialization failure or a lost connection."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+
+Result = TypeVar("Result")
+
+TRIES = 5
+# PostgreSQL: serialization failure, deadlock, lock timeout. MySQL: deadlock, lock wait timeout, record changed.
+_STATES = {"40001", "40P01", "55P03"}
+_NUMBERS = {1020, 1205, 1213}
+
+
+def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES) -> Result:
+    """Run `work` in a transaction of its own and return what it returns; run it again when that can help.
+
+    What it writes must be guarded: a commit whose answer was lost is repeated too.
+    """
+    for remaining in range(tries - 1, -1, -1):
+        try:
+            with transaction.atomic(using=using):
+                return work()
+        except (OperationalError, InterfaceError) as error:
+            if not remaining or not _may_pass(using, error):
+                raise
+            # Those who collided must not collide again.
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 (spreads load, keeps no secret)
+    raise AssertionError("unreachable")
+
+
+def _may_pass(using: str, error: DatabaseError) -> bool:
+    cause = error.__cause__
+    if getattr(cause, "sqlstate", None) in _STATES:
+        return True
+    if error.args and error.args[0] in _NUMBERS:
+        return True
+    connection = connections[using]
+    if connection.vendor == "sqlite":
+        return "locked" in str(error)
+    if connection.connection is None or not connection.is_usable():
+        connection.close()
+        return True
+    return False

@@ -1,0 +1,164 @@
+"""The bell in Redis: sorted sets that are always in order, and one script that hands out."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+from uuid import UUID, uuid4
+
+from redis import Redis, RedisError
+from redis.client import Pipeline
+from redis.utils import str_if_bytes
+
+from django_jobs import clock
+from django_jobs.conf import SETTING
+from django_jobs.definitions.rank import BAND_SIZE, BANDS, TICKS_PER_SECOND, ticks
+from django_jobs.errors import TransportError
+from django_jobs.transports.base import Bell, Taken, Transport
+from django_jobs.transports.redis import scripts
+from django_jobs.transports.redis.connection import HURRIED, PATIENT, Answer, Patience, connect
+from django_jobs.transports.redis.keys import Keys
+
+# One command shall not keep a server from everybody else for more than about a millisecond.
+PAIRS_A_COMMAND = 1_000
+BELLS_A_ROUND_TRIP = 10_000
+MOST_A_TAKE = 1_000
+ID_BYTES = 16
+# The table is the truth: nobody needs the answer of a taker that has been silent for longer.
+KEEP_ANSWER_SECONDS = 3600
+# Shorter than the patience for an answer; and old servers take 0.0001 for 0, which means for ever.
+LONGEST_BLOCK_SECONDS, SHORTEST_BLOCK_SECONDS = 1.0, 0.01
+# After a failure producers do not even try for this long, or each of them would wait for the same server.
+BREAK_SECONDS = 1.0
+
+# Queue name -> ids, as bytes, and their ranks.
+Queues: TypeAlias = dict[str, list[tuple[bytes, int]]]
+
+
+class RedisTransport(Transport):
+    name: ClassVar[str] = "redis"
+
+    def __init__(self, address: str, prefix: str) -> None:
+        """Prepare for `address`. Connects to nothing. Raises ConfigurationError."""
+        self._server = connect(address)
+        self._keys = Keys(prefix)
+        self._own_wake = self._keys.process_wake(uuid4())
+        self._broken_until = float("-inf")
+
+    def announce(self, bells: Sequence[Bell]) -> None:
+        if clock.monotonic() < self._broken_until:
+            raise TransportError(
+                f"{self._server.name} failed less than {BREAK_SECONDS:g} s ago and was not tried again yet. "
+                "The jobs are safe in the database and will be announced from there."
+            )
+        try:
+            for start in range(0, len(bells), BELLS_A_ROUND_TRIP):
+                queues: Queues = {}
+                for bell in bells[start : start + BELLS_A_ROUND_TRIP]:
+                    queues.setdefault(bell.queue_name, []).append((bell.id.bytes, bell.rank))
+                self._ring(queues, HURRIED)
+        except TransportError:
+            self._broken_until = clock.monotonic() + BREAK_SECONDS
+            raise
+
+    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+        names = list(dict.fromkeys(queue_names))
+        keys = [self._keys.epoch, self._keys.batch(taker)]
+        for name in names:
+            keys += (self._keys.queue(name), self._keys.wake(name))
+        limit = max(0, min(limit, MOST_A_TAKE))
+        arguments: list[int | str] = [ticks(now), limit, batch, KEEP_ANSWER_SECONDS, BAND_SIZE, BANDS * BAND_SIZE - 1]
+        arguments += names
+        reply = self._ask(lambda client: client.register_script(scripts.source("take"))(keys, arguments), keys)
+        if reply is None:
+            return Taken(flushed=True)
+        rest, ids = reply
+        return Taken(tuple(UUID(bytes=each) for each in ids), None if rest is None else rest / TICKS_PER_SECOND)
+
+    def wait(self, queue_names: Sequence[str], seconds: float) -> None:
+        keys = [self._own_wake, *map(self._keys.wake, queue_names)]
+        while seconds > 0 and not self._was_woken(keys, min(seconds, LONGEST_BLOCK_SECONDS)):
+            seconds -= LONGEST_BLOCK_SECONDS
+
+    def wake(self) -> None:
+        def act(client: Redis) -> None:
+            pipeline = client.pipeline(transaction=False)
+            _mark(pipeline, self._own_wake)
+            # A process that is gone leaves nothing behind.
+            pipeline.expire(self._own_wake, 60)
+            _execute(pipeline)
+
+        self._ask(act, [self._own_wake])
+
+    def put_back(self, taker: UUID) -> None:
+        key = self._keys.batch(taker)
+        stored: list[Any] = self._ask(lambda client: client.lrange(key, 1, -1), [key])
+        queues: Queues = {}
+        for name, id_bytes, rank in zip(stored[::3], stored[1::3], stored[2::3], strict=False):
+            if len(id_bytes) == ID_BYTES and rank.isdigit():
+                queues.setdefault(name.decode(errors="replace"), []).append((id_bytes, int(rank)))
+        # Who rang again in the meantime knows the rank better.
+        self._ring(queues, PATIENT, only_new=True)
+        self._ask(lambda client: client.delete(key))
+
+    def is_flushed(self) -> bool:
+        return not self._ask(lambda client: client.exists(self._keys.epoch))
+
+    def open(self) -> None:
+        self._ask(lambda client: client.set(self._keys.epoch, clock.now().isoformat()))
+
+    def describe(self) -> str:
+        return self._server.describe()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _was_woken(self, keys: list[str], seconds: float) -> bool:
+        seconds = max(seconds, SHORTEST_BLOCK_SECONDS)
+        return self._ask(lambda client: client.blpop(keys, timeout=seconds), keys) is not None
+
+    def _ring(self, queues: Queues, patience: Patience, only_new: bool = False) -> None:
+        """Add ids with their ranks and wake one worker for each queue, in one round trip."""
+
+        def act(client: Redis) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for name, pairs in queues.items():
+                for start in range(0, len(pairs), PAIRS_A_COMMAND):
+                    some = dict(pairs[start : start + PAIRS_A_COMMAND])
+                    pipeline.zadd(self._keys.queue(name), some, nx=only_new)
+            # After all bells of the pipeline: who is woken shall find them.
+            for name in queues:
+                _mark(pipeline, self._keys.wake(name))
+            _execute(pipeline)
+
+        self._ask(act, [key for name in queues for key in (self._keys.queue(name), self._keys.wake(name))], patience)
+
+    def _ask(self, act: Callable[[Redis], Answer], keys: Sequence[str] = (), patience: Patience = PATIENT) -> Answer:
+        """Let the server act; where one of `keys` holds what is not ours, say which."""
+        try:
+            return self._server.ask(act, patience)
+        except TransportError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            raise TransportError(f"{error} {self._foreign(keys)}") from error
+
+    def _foreign(self, keys: Sequence[str]) -> str:
+        kinds = self._server.ask(lambda client: [str_if_bytes(client.type(key)) for key in keys])
+        wrong = [
+            f"The key {key!r} holds a {kind} where a {self._keys.holds(key)} belongs."
+            for key, kind in zip(keys, kinds, strict=True)
+            if kind not in ("none", self._keys.holds(key))
+        ]
+        return " ".join((*wrong, f"Delete it, or set {SETTING}['PREFIX'] to one that nobody else uses."))
+
+
+def _mark(pipeline: Pipeline, wake_key: str) -> None:
+    """Leave exactly one marker, however many were left before."""
+    pipeline.lpush(wake_key, 1)
+    pipeline.ltrim(wake_key, 0, 0)
+
+
+def _execute(pipeline: Pipeline) -> None:
+    # The client's own raising would quote the command, a thousand raw ids.
+    for reply in pipeline.execute(raise_on_error=False):
+        if isinstance(reply, RedisError):
+            raise reply
