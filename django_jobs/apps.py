@@ -1,4 +1,4 @@
-"""Wiring only: find the projects' jobs modules, connect receivers, register checks."""
+"""Wiring only: find the projects' jobs modules, register the checks."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
@@ -11,8 +11,7 @@ class DjangoJobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_jobs import checks, monitoring
+        from django_jobs import checks
 
         checks.register()
-        monitoring.connect()
         autodiscover_modules("jobs")

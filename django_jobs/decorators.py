@@ -112,9 +112,7 @@ def job(
     return decorate if function is None else decorate(function)
 
 
-def _make_spec(
-    function: Callable[..., Any], takes_context: bool, name: str | None, options: dict[str, Any]
-) -> JobSpec:
+def _make_spec(function: Callable[..., Any], takes_context: bool, name: str | None, options: dict[str, Any]) -> JobSpec:
     if not inspect.isfunction(function):
         raise InvalidOption(f"@job is for functions, not for {function!r}.")
     whose = f"@job of {function.__module__}.{function.__qualname__}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.options import QUEUE_NAME
@@ -12,7 +12,7 @@ from django_jobs.definitions.registry import queue_names
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.control import pause_queue, resume_queue
 from django_jobs.models import Job, JobQuerySet, Queue
-from django_jobs.states import ALIVE, State
+from django_jobs.states import State
 from django_jobs.transitions.claiming import now
 
 
@@ -20,10 +20,10 @@ from django_jobs.transitions.claiming import now
 class QueueCounts:
     """The living jobs of a queue: due now, due later, running, waiting for others."""
 
-    ready: int
-    scheduled: int
-    running: int
-    blocked: int
+    ready: int = 0
+    scheduled: int = 0
+    running: int = 0
+    blocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,7 @@ class QueueHandle:
 
     def counts(self) -> QueueCounts:
         """Count its living jobs, exactly."""
-        alive = self.jobs().filter(state__in=ALIVE).values_list("state").annotate(Count("pk")).order_by()
-        by_state = dict(alive)
-        ready = by_state.get(State.READY, 0)
-        scheduled = self.jobs().filter(state=State.READY, run_after__gt=now(get_settings().DATABASE)).count()
-        return QueueCounts(
-            ready=ready - scheduled,
-            scheduled=scheduled,
-            running=by_state.get(State.RUNNING, 0),
-            blocked=by_state.get(State.BLOCKED, 0),
-        )
+        return _count(self.jobs()).get(self.name, QueueCounts())
 
     def oldest_age(self) -> timedelta | None:
         """Return for how long the job that has been due longest waits, or None if none is due."""
@@ -79,6 +70,29 @@ class Queues:
     def __iter__(self) -> Iterator[QueueHandle]:
         stored = Queue.objects.using(get_settings().DATABASE).values_list("name", flat=True)
         return iter([QueueHandle(name) for name in sorted({*queue_names(), *stored})])
+
+    def counts(self) -> dict[str, QueueCounts]:
+        """Count the living jobs of every queue that has any, declared or not, in one query."""
+        return _count(Job.objects.using(get_settings().DATABASE))
+
+
+def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
+    ready, due = Q(state=State.READY), Q(run_after__lte=now(get_settings().DATABASE))
+    rows = (
+        jobs.alive()
+        .order_by()
+        .values_list("queue_name")
+        .annotate(
+            Count("pk", filter=ready & due),
+            Count("pk", filter=ready & ~due),
+            Count("pk", filter=Q(state=State.RUNNING)),
+            Count("pk", filter=Q(state=State.BLOCKED)),
+        )
+    )
+    return {
+        name: QueueCounts(ready=ready, scheduled=scheduled, running=running, blocked=blocked)
+        for name, ready, scheduled, running, blocked in rows
+    }
 
 
 queues = Queues()

@@ -1,4 +1,4 @@
-"""Durations as users write them: seconds or a timedelta."""
+"""Durations as users write them, seconds or a timedelta, and as they read them."""
 
 import math
 from datetime import timedelta
@@ -17,3 +17,20 @@ def seconds(value: object, *, option: str) -> float:
     if not math.isfinite(number) or number < 0:
         raise InvalidOption(f"{option} must be a finite duration of at least 0 seconds, not {value!r}.")
     return number
+
+
+def in_words(duration: timedelta) -> str:
+    """Return a duration in its two largest units, for people: "350 ms", "4.2 s", "3 min 5 s", "2 d 4 h"."""
+    total = max(duration.total_seconds(), 0.0)
+    if total < 1:
+        return f"{int(total * 1000)} ms"
+    if total < 60:
+        return f"{int(total * 10) / 10} s"
+    minutes, rest = divmod(int(total), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"

@@ -63,7 +63,7 @@ class Exponential:
         exponent = max(attempt - 1, 0)
         too_long = base > 0 and math.log(base) + exponent * math.log(self.factor) > math.log(max(ceiling, 1e-9))
         full = ceiling if too_long else base * self.factor**exponent
-        return full * (1 - self.jitter * random.random())  # noqa: S311 (spreads load, keeps no secret)
+        return full * (1 - self.jitter * random.random())
 
 
 Backoff = Fixed | Exponential

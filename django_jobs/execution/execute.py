@@ -2,8 +2,8 @@
 
 import asyncio
 import traceback as tracebacks
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django_jobs.conf import get_settings

@@ -27,6 +27,8 @@ class Attempt(models.Model):
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
+        # Whoever may view a job may view its attempts.
+        default_permissions = ()
         ordering = ["id"]
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ class Chore(models.Model):
     class Meta:
         verbose_name = _("chore")
         verbose_name_plural = _("chores")
+        default_permissions = ()
 
     def __str__(self) -> str:
         return self.name

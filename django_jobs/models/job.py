@@ -108,6 +108,16 @@ class Job(models.Model):
     class Meta:
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
+        # Jobs are enqueued and steered, never added, changed or deleted by hand: one permission a verb.
+        default_permissions = ("view",)
+        permissions = [
+            ("cancel_job", _("Can cancel jobs")),
+            ("remove_job", _("Can remove jobs")),
+            ("reprioritize_job", _("Can change the priority of jobs")),
+            ("retry_job", _("Can run jobs again")),
+            ("run_now_job", _("Can run scheduled jobs now")),
+            ("view_payload", _("Can view arguments and results of jobs")),
+        ]
         indexes = [
             # Claim by query, sweeps, counts of what waits.
             PartialIndex(
@@ -163,6 +173,12 @@ class Job(models.Model):
     def is_scheduled(self, now: datetime) -> bool:
         """Tell whether the job waits for its time at `now`."""
         return self.state == State.READY and self.run_after > now
+
+    def phase(self, now: datetime) -> str:
+        """Return the state, told finer: a job whose time has not come at `now` is scheduled, or retrying."""
+        if not self.is_scheduled(now):
+            return str(self.state)
+        return "retrying" if self.attempt else "scheduled"
 
     @classmethod
     def table(cls) -> str:

@@ -14,6 +14,8 @@ class Queue(models.Model):
     class Meta:
         verbose_name = _("queue")
         verbose_name_plural = _("queues")
+        default_permissions = ("view",)
+        permissions = [("pause_queue", _("Can pause and resume queues"))]
         ordering = ["name"]
 
     def __str__(self) -> str:

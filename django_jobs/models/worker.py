@@ -25,6 +25,7 @@ class Worker(models.Model):
     class Meta:
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
+        default_permissions = ("view",)
         ordering = ["-id"]
         indexes = [
             # Who is alive? Dead rows pile up until they are pruned.

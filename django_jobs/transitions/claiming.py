@@ -87,6 +87,21 @@ def due_ranges(
     return [due_range(int(lowest) // BAND_SIZE, until, since) for (lowest,) in rows]
 
 
+def any_suspect(using: str, queue_names: Sequence[str]) -> bool:
+    """Tell whether a job waits that must start alone, in any of the queues, and is due."""
+    present = now(using)
+    sql = dialect(using)
+    for queue_name in queue_names:
+        for first, last in due_ranges(using, queue_name, present, suspect=True):
+            found = sql.query(
+                f"SELECT 1 FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, True)} AND rank BETWEEN %s AND %s LIMIT 1",
+                [queue_name, first, last],
+            )
+            if found:
+                return True
+    return False
+
+
 def leftovers(using: str, ids: Collection[UUID], names: Sequence[str]) -> list[Leftover]:
     """Look at the rows of ids that were taken but not claimed. Rows that are gone are not returned."""
     if not ids:

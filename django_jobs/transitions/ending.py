@@ -100,9 +100,7 @@ def still_owned(using: str, claims: Sequence[Claim]) -> set[UUID]:
     return {id for raw, fence in rows if fences[id := sql.read_id(raw)] == fence}
 
 
-def _end_alike(
-    using: str, move: Move, ended: Sequence[Ended], now: float, skip_locked: bool
-) -> dict[UUID, Written]:
+def _end_alike(using: str, move: Move, ended: Sequence[Ended], now: float, skip_locked: bool) -> dict[UUID, Written]:
     sql = dialect(using)
     records = sorted(_record(sql, each, now) for each in ended)
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.

@@ -82,7 +82,8 @@ def owned(using: str, worker: UUID) -> list[tuple[UUID, int]]:
     """Return id and fence of every running job of a worker."""
     sql = dialect(using)
     rows = sql.query(
-        f"SELECT id, fence FROM {sql.job} WHERE state = 'running' AND owner = %s ORDER BY id", [sql.id_parameter(worker)]
+        f"SELECT id, fence FROM {sql.job} WHERE state = 'running' AND owner = %s ORDER BY id",
+        [sql.id_parameter(worker)],
     )
     return [(sql.read_id(id), fence) for id, fence in rows]
 
@@ -105,7 +106,8 @@ def release(using: str, worker: UUID, claims: Sequence[tuple[UUID, int]]) -> lis
     released: list[Rescued] = []
     for id, fence in claims:
         released += _give_back(
-            using, "id = %s AND fence = %s AND owner = %s AND state = 'running'",
+            using,
+            "id = %s AND fence = %s AND owner = %s AND state = 'running'",
             [sql.id_parameter(id), fence, sql.id_parameter(worker)],
         )
     return released

@@ -28,7 +28,7 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
             if not remaining or not _may_pass(using, error):
                 raise
             # Those who collided must not collide again.
-            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 (spreads load, keeps no secret)
+            time.sleep(random.uniform(0.001, 0.02))
     raise AssertionError("unreachable")
 
 

@@ -100,7 +100,14 @@ class Dialect(ABC):
 
     @abstractmethod
     def update_each(
-        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+        self,
+        columns: Columns,
+        records: Sequence[Row],
+        sets: str,
+        guard: str,
+        returning: str,
+        *,
+        skip_locked: bool = False,
     ) -> list[Row]:
         """Change the row `j` of each record `o`; with `skip_locked` only those that nobody has locked.
 

@@ -81,7 +81,14 @@ class MySQL(Dialect):
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
 
     def update_each(
-        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+        self,
+        columns: Columns,
+        records: Sequence[Row],
+        sets: str,
+        guard: str,
+        returning: str,
+        *,
+        skip_locked: bool = False,
     ) -> list[Row]:
         """Always skip what is locked: here a wait for a lock cannot be shorter than a second."""
         source, rows = self._rows(columns, records)

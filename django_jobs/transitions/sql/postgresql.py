@@ -64,7 +64,14 @@ class PostgreSQL(Dialect):
         )
 
     def update_each(
-        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+        self,
+        columns: Columns,
+        records: Sequence[Row],
+        sets: str,
+        guard: str,
+        returning: str,
+        *,
+        skip_locked: bool = False,
     ) -> list[Row]:
         source, parameters = self._rows(columns, records)
         ids = [record[0] for record in records]

@@ -64,7 +64,14 @@ class SQLite(Dialect):
         )
 
     def update_each(
-        self, columns: Columns, records: Sequence[Row], sets: str, guard: str, returning: str, *, skip_locked: bool = False
+        self,
+        columns: Columns,
+        records: Sequence[Row],
+        sets: str,
+        guard: str,
+        returning: str,
+        *,
+        skip_locked: bool = False,
     ) -> list[Row]:
         source, parameters = self._rows(columns, records)
         # RETURNING in an UPDATE knows the table under its own name only.

@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(binary: str, directory: Path, linger_seconds: float) -> None:
-    """Return in the caller's child once the server answers or could not start; the keeper lives on as an orphan."""
+    """Leave a keeper behind as an orphan, and end as soon as its server answers or could not start."""
     started, starting = os.pipe()
     if os.fork():
         os.close(starting)
@@ -40,7 +40,6 @@ def keep(binary: str, directory: Path, linger_seconds: float, starting: int) -> 
     """Run the server until it has no members or ends by itself; `starting` is closed when it answers."""
     address = directory / SOCKET
     members = os.open(directory / MEMBERS, os.O_RDWR)
-    address.unlink(missing_ok=True)  # left by a server that was killed; it would keep the new one from binding
     server = start_server(binary, directory)
     if wait_for_answer(server, address):
         os.close(starting)

@@ -1,0 +1,68 @@
+"""What all pages share: rows are looked at, not edited, and no page counts a large table to its end."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_permission_codename
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.formats import number_format
+from django.utils.functional import cached_property
+
+from django_jobs.conf import get_settings
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages through the first `limit` rows, and looks at no more than those to count them."""
+
+    limit = 100_000
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._counted, self.limit)
+
+    @property
+    def has_more(self) -> bool:
+        return self._counted > self.limit
+
+    @property
+    def shown_limit(self) -> str:
+        return number_format(self.limit, force_grouping=True)
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        return rows.order_by()[: self.limit + 1].count() if isinstance(rows, QuerySet) else len(rows)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Shows rows of the job database. They are steered by verbs, each with a permission of its own."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    # Any other order than the key's would sort the whole table.
+    sortable_by = ()
+
+    class Media:
+        css = {"all": ["django_jobs/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Add `seen_at`, the database's time: ages are told by the clock that wrote the times."""
+        return super().get_queryset(request).using(get_settings().DATABASE).annotate(seen_at=Now())
+
+    def has_add_permission(self, request: HttpRequest, *args: object) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def may(self, request: HttpRequest, verb: str) -> bool:
+        """Tell whether the user may see these rows and has the permission of the verb."""
+        permission = f"{self.opts.app_label}.{get_permission_codename(verb, self.opts)}"
+        return self.has_view_permission(request) and request.user.has_perm(permission)

@@ -1,0 +1,119 @@
+"""The board: a small piece of memory that a supervisor and one child share.
+
+The child writes which bodies run, and that its loop turns; the supervisor writes when it last beat for the child.
+Each field has one writer. It survives the child: that is how the supervisor knows whom to blame.
+"""
+
+import mmap
+import os
+import struct
+import tempfile
+from uuid import UUID
+
+from django_jobs import clock
+
+_WORKER = struct.Struct("=16s")
+_TIME = struct.Struct("=d")
+_COUNT = struct.Struct("=Q")
+_SLOT = struct.Struct("=16sd")
+
+_WORKER_AT, _BEAT_AT, _NO_JUDGING_AT, _TICK_AT, _DEAD_AT, _ENDED_AT, _FAILED_AT, _SLOTS_AT = range(0, 128, 16)
+_NOBODY = b"\0" * 16
+
+
+def make_board_file(slots: int) -> int:
+    """Return the descriptor of new shared memory for a board with so many slots; a child inherits it."""
+    size = _SLOTS_AT + slots * _SLOT.size
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("django_jobs")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+class Board:
+    """One child's board, opened by either side. Times are this host's monotonic seconds, the same in every process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self.slots = (len(self._memory) - _SLOTS_AT) // _SLOT.size
+
+    # Written by the child.
+
+    def set_worker(self, worker: UUID) -> None:
+        """Say under which incarnation the child works from now on."""
+        _WORKER.pack_into(self._memory, _WORKER_AT, worker.bytes)
+        _COUNT.pack_into(self._memory, _DEAD_AT, 0)
+
+    def begin(self, slot: int, job: UUID) -> None:
+        """Say that the body of a job starts in a slot."""
+        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, clock.monotonic())
+
+    def end(self, slot: int) -> None:
+        """Say that the body in a slot is over."""
+        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, _NOBODY, 0.0)
+
+    def tick(self) -> None:
+        """Say that the child's loop turns."""
+        _TIME.pack_into(self._memory, _TICK_AT, clock.monotonic())
+
+    def count(self, ended: int, failed: int) -> None:
+        """Say how many attempts have ended and how many jobs have failed since the start."""
+        _COUNT.pack_into(self._memory, _ENDED_AT, ended)
+        _COUNT.pack_into(self._memory, _FAILED_AT, failed)
+
+    # Written by the supervisor.
+
+    def beat(self, no_judging_until: float) -> None:
+        """Say that a beat for the child has reached the database."""
+        _TIME.pack_into(self._memory, _BEAT_AT, clock.monotonic())
+        _TIME.pack_into(self._memory, _NO_JUDGING_AT, no_judging_until)
+
+    def declare_dead(self) -> None:
+        """Tell the child that its incarnation counts as dead."""
+        _COUNT.pack_into(self._memory, _DEAD_AT, 1)
+
+    # Read by both.
+
+    @property
+    def worker(self) -> UUID | None:
+        (raw,) = _WORKER.unpack_from(self._memory, _WORKER_AT)
+        return None if raw == _NOBODY else UUID(bytes=raw)
+
+    @property
+    def is_declared_dead(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _DEAD_AT)[0])
+
+    @property
+    def last_beat(self) -> float:
+        return float(_TIME.unpack_from(self._memory, _BEAT_AT)[0])
+
+    @property
+    def no_judging_until(self) -> float:
+        return float(_TIME.unpack_from(self._memory, _NO_JUDGING_AT)[0])
+
+    @property
+    def last_tick(self) -> float:
+        return float(_TIME.unpack_from(self._memory, _TICK_AT)[0])
+
+    @property
+    def ended(self) -> int:
+        return int(_COUNT.unpack_from(self._memory, _ENDED_AT)[0])
+
+    @property
+    def failed(self) -> int:
+        return int(_COUNT.unpack_from(self._memory, _FAILED_AT)[0])
+
+    def running(self) -> dict[UUID, float]:
+        """Return the jobs whose bodies run, and since when."""
+        found = {}
+        for slot in range(self.slots):
+            raw, since = _SLOT.unpack_from(self._memory, _SLOTS_AT + slot * _SLOT.size)
+            if raw != _NOBODY:
+                found[UUID(bytes=raw)] = since
+        return found
+
+    def close(self) -> None:
+        self._memory.close()

@@ -1,0 +1,66 @@
+"""Where a child process begins. The supervisor starts it as a fresh interpreter, so nothing is inherited by fork."""
+
+import atexit
+import json
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import django
+
+from django_jobs.conf import get_settings
+from django_jobs.worker.board import Board
+from django_jobs.worker.plan import Plan
+
+if TYPE_CHECKING:
+    from django_jobs.worker.worker import Worker
+
+ENVIRONMENT = "DJANGO_JOBS_CHILD"
+# Seconds an orphan may still work: nobody beats for it any more.
+ORPHAN_SHARE = 0.5
+
+
+def command(board: int, lifeline: int, plan_text: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the environment of a child; it inherits the two descriptors."""
+    options = [f"-W{each}" for each in sys.warnoptions]
+    code = f"import sys; sys.path[:] = {sys.path!r}; from django_jobs.worker.child import main; main()"
+    child = {"board": board, "lifeline": lifeline, "plan": plan_text}
+    return [sys.executable, *options, "-c", code], {**os.environ, ENVIRONMENT: json.dumps(child)}
+
+
+def main() -> None:
+    """Set Django up and work. Ends the process, whatever bodies still run in threads."""
+    child = json.loads(os.environ.pop(ENVIRONMENT))
+    # The supervisor hears the terminal's Ctrl-C and passes it on as SIGTERM, in its own time.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    django.setup()
+
+    # Needs the models, so not before the apps are ready.
+    from django_jobs.worker.worker import Worker
+
+    worker = Worker(Plan.from_text(child["plan"]), Board(child["board"]))
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        worker.ask_to_stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    patience = get_settings().DEAD_AFTER_SECONDS * ORPHAN_SHARE
+    threading.Thread(target=_watch_parent, args=(child["lifeline"], worker, patience), daemon=True).start()
+    worker.run()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A body that was handed back may still run in its thread; it must not keep the process.
+    os._exit(0)
+
+
+def _watch_parent(lifeline: int, worker: "Worker", patience: float) -> None:
+    """End when the supervisor is gone: its end of the pipe closes with it, whatever killed it."""
+    os.read(lifeline, 1)
+    worker.ask_to_stop()
+    threading.Event().wait(patience)
+    worker.ask_to_stop()

@@ -1,0 +1,77 @@
+"""Database connections of a worker: its own, which decide, and those of the bodies, which are kept between jobs."""
+
+import copy
+import threading
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import load_backend
+
+from django_jobs import clock
+
+OLDEST_SECONDS = 300.0
+IDLE_SECONDS = 60.0
+
+_ages = threading.local()
+
+
+def use_own_connection(alias: str) -> None:
+    """Give this thread a connection of the worker's own: READ COMMITTED whatever the settings say, kept, not pooled."""
+    settings = copy.deepcopy(connections.settings[alias])
+    settings["ATOMIC_REQUESTS"] = False
+    settings["CONN_MAX_AGE"] = None
+    settings["CONN_HEALTH_CHECKS"] = False
+    options = settings.setdefault("OPTIONS", {})
+    options.pop("pool", None)
+    backend = load_backend(settings["ENGINE"]).DatabaseWrapper
+    match backend.vendor:
+        case "postgresql":
+            options["isolation_level"] = _read_committed()
+        case "mysql":
+            options["isolation_level"] = "read committed"
+        case "sqlite":
+            options["transaction_mode"] = "IMMEDIATE"
+    connections[alias] = backend(settings, alias)
+
+
+def close_connections() -> None:
+    """Close every connection of this thread."""
+    connections.close_all()
+
+
+def care_for_connections() -> None:
+    """Leave this thread's connections clean after a body, and open: a reconnect per job would cost more than the job.
+
+    Closed is what a body left in a transaction, what broke, and what is old.
+    """
+    ages: dict[str, tuple[object, float]] = _ages.__dict__
+    now = clock.monotonic()
+    for connection in connections.all(initialized_only=True):
+        raw = connection.connection
+        if raw is None:
+            continue
+        known, since = ages.get(connection.alias, (None, now))
+        if known is not raw:
+            ages[connection.alias] = (raw, now)
+            since = now
+        if connection.in_atomic_block or not connection.get_autocommit():
+            _abandon(connection)
+        elif now - since > OLDEST_SECONDS or (connection.errors_occurred and not connection.is_usable()):
+            connection.close()
+        connection.errors_occurred = False
+        connection.queries_log.clear()
+
+
+def _abandon(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection in the middle of a transaction; the server rolls back what was open."""
+    connection.in_atomic_block = False
+    connection.savepoint_ids = []
+    connection.run_on_commit = []
+    connection.needs_rollback = False
+    connection.close()
+
+
+def _read_committed() -> object:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    return IsolationLevel.READ_COMMITTED

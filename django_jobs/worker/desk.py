@@ -1,0 +1,114 @@
+"""The desk: what one child has in hand, from the taken id to the written outcome. All its threads meet here."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from django_jobs.definitions.outcomes import Claim, Ended
+
+# Work in hand that is worth a round trip: more would only wait here while other workers are idle.
+AHEAD_SECONDS = 0.2
+MOST_IN_HAND = 1000
+# The weight of the newest batch in the mean run time.
+FRESHNESS = 0.3
+
+
+class Desk:
+    """Counts and holds what is taken, claimed, running and ended. Prefetch follows Little's law."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self.ended: deque[Ended] = deque()
+        self.on_ended: Callable[[], None] = lambda: None
+        self.ended_count = 0
+        self.failed_count = 0
+        self._lock = threading.Lock()
+        self._inbox: list[UUID] = []
+        self._claims: dict[UUID, Claim] = {}
+        # Unknown until the first jobs have run: then nothing is fetched ahead.
+        self._mean_seconds: float | None = None
+        self._look_for = 0
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may be in hand: those that can run at once, and more only if they are short."""
+        mean = self._mean_seconds
+        if mean is None:
+            return self.concurrency
+        ahead = MOST_IN_HAND if mean <= 0 else int(self.concurrency * AHEAD_SECONDS / mean)
+        return max(self.concurrency, min(ahead, MOST_IN_HAND))
+
+    def room(self) -> int:
+        """How many more ids can be taken now."""
+        with self._lock:
+            return self.capacity - len(self._claims) - len(self._inbox) - self._look_for
+
+    def is_empty(self) -> bool:
+        """Whether nothing is in hand at all."""
+        with self._lock:
+            return not (self._claims or self._inbox or self._look_for or self.ended)
+
+    def offer(self, ids: Iterable[UUID]) -> None:
+        """Put down ids that were taken and are to be claimed."""
+        with self._lock:
+            self._inbox += [id for id in ids if id not in self._claims]
+
+    def ask_for_look(self, limit: int) -> None:
+        """Ask for a claim by query of up to `limit` jobs."""
+        with self._lock:
+            self._look_for = max(self._look_for, limit)
+
+    def orders(self) -> tuple[list[UUID], int]:
+        """Return what is to be claimed: the ids taken, and how many to look for. They are taken off the desk."""
+        with self._lock:
+            ids, self._inbox = self._inbox, []
+            look_for, self._look_for = self._look_for, 0
+            return ids, look_for
+
+    def has_orders(self) -> bool:
+        return bool(self._inbox or self._look_for or self.ended)
+
+    def hold(self, claims: Iterable[Claim]) -> None:
+        """Take claims in hand."""
+        with self._lock:
+            self._claims |= {claim.id: claim for claim in claims}
+
+    def put_ended(self, ended: Ended) -> None:
+        """Put down an outcome; called by those who run bodies."""
+        self.ended.append(ended)
+        self.on_ended()
+
+    def take_ended(self) -> list[Ended]:
+        """Return all outcomes that wait to be written."""
+        return [self.ended.popleft() for _ in range(len(self.ended))]
+
+    def put_back_ended(self, ended: Iterable[Ended]) -> None:
+        """Keep outcomes that could not be written yet."""
+        self.ended.extendleft(reversed(list(ended)))
+
+    def drop(self, claims: Iterable[Claim]) -> None:
+        """Let go of claims that are settled or lost."""
+        with self._lock:
+            for claim in claims:
+                held = self._claims.get(claim.id)
+                if held is not None and held.fence == claim.fence:
+                    del self._claims[claim.id]
+
+    def claims(self) -> list[Claim]:
+        """Return all claims in hand, those that wait to be written included."""
+        with self._lock:
+            return list(self._claims.values())
+
+    def learn(self, seconds: float, bodies: int) -> None:
+        """Learn how long the last `bodies` bodies ran together."""
+        mean = seconds / bodies
+        before = self._mean_seconds
+        self._mean_seconds = mean if before is None else before + FRESHNESS * (mean - before)
+
+    def forget_all(self) -> None:
+        """Let go of everything: this incarnation is dead, and others have its jobs."""
+        with self._lock:
+            self._inbox.clear()
+            self._claims.clear()
+            self._look_for = 0

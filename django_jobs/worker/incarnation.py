@@ -1,0 +1,61 @@
+"""Who this process is to the others: a row that beats, one for each life."""
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import django_jobs
+from django_jobs import clock
+from django_jobs.definitions.identifiers import uuid7
+from django_jobs.definitions.registry import job_names
+from django_jobs.lifecycle.rescuing import say_goodbye
+from django_jobs.models import Worker
+from django_jobs.transitions.claiming import now
+from django_jobs.worker.board import Board
+
+
+class Incarnation:
+    """The identity under which a child claims, and the database's clock as the child knows it."""
+
+    def __init__(self, using: str, board: Board, queue_names: Sequence[str], concurrency: int) -> None:
+        self.using = using
+        self.id: UUID = uuid7()
+        self.names = job_names()
+        self._board, self._queue_names, self._concurrency = board, list(queue_names), concurrency
+        self._known_now: datetime
+        self._known_at: float
+
+    def register(self) -> None:
+        """Begin a new life: a new id and a row for it."""
+        self.id = uuid7()
+        self.synchronize()
+        Worker.objects.using(self.using).create(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            supervisor_pid=os.getppid(),
+            version=django_jobs.__version__,
+            queues=self._queue_names,
+            names=self.names,
+            concurrency=self._concurrency,
+            started_at=self._known_now,
+            beat_at=self._known_now,
+        )
+        self._board.set_worker(self.id)
+
+    def synchronize(self) -> None:
+        """Learn the database's time."""
+        before = clock.monotonic()
+        present = now(self.using)
+        self._known_at = (before + clock.monotonic()) / 2
+        self._known_now = present
+
+    def database_now(self) -> datetime:
+        """Return the database's time, without asking it."""
+        return self._known_now + timedelta(seconds=clock.monotonic() - self._known_at)
+
+    def say_goodbye(self) -> None:
+        """End this life in peace."""
+        say_goodbye(self.using, self.id)

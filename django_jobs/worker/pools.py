@@ -1,0 +1,213 @@
+"""Where bodies run: `def` in threads, `async def` on one event loop. Both start when the first job of their kind comes."""
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+
+from django_jobs import clock
+from django_jobs.definitions.outcomes import Claim, Ended
+from django_jobs.definitions.registry import get_spec
+from django_jobs.execution.execute import aexecute, execute
+from django_jobs.worker.board import Board
+from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
+
+Done = Callable[[Ended], None]
+Answer = TypeVar("Answer")
+
+
+class Pools:
+    """Runs claims, up to `concurrency` of each kind at once, and hands each outcome to `done`."""
+
+    def __init__(self, concurrency: int, board: Board, done: Done) -> None:
+        self.threads = ThreadPool(concurrency, board, 0, done)
+        self.loop = LoopPool(concurrency, board, concurrency, done)
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Queue claims; each starts as soon as there is a place."""
+        for claim in claims:
+            (self.loop if get_spec(claim.name).is_async else self.threads).put(claim)
+
+    def withdraw(self) -> list[Claim]:
+        """Return the claims whose bodies have not begun; they will not begin here."""
+        return self.threads.withdraw() + self.loop.withdraw()
+
+    def withdraw_if_stuck(self, seconds: float) -> list[Claim]:
+        """Return what waits behind bodies that turned out to be slow: nothing has started for so long."""
+        return [
+            claim
+            for pool in (self.threads, self.loop)
+            if clock.monotonic() - pool.last_start > seconds
+            for claim in pool.withdraw()
+        ]
+
+    def cancel_async(self) -> None:
+        """Cancel the coroutines that run; threads cannot be cancelled."""
+        self.loop.cancel()
+
+    def stop(self) -> None:
+        """End what is idle; bodies that run are not waited for."""
+        self.threads.stop()
+        self.loop.stop()
+
+
+class ThreadPool:
+    """A fixed number of threads over one queue: no future per job, a hand-over costs less than a microsecond."""
+
+    def __init__(self, size: int, board: Board, first_slot: int, done: Done) -> None:
+        self.last_start = 0.0
+        self._board, self._done = board, done
+        self._waiting: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, args=(first_slot + index,), name=f"django_jobs {index}", daemon=True)
+            for index in range(size)
+        ]
+        self._started = False
+
+    def put(self, claim: Claim) -> None:
+        if not self._started:
+            self._started, self.last_start = True, clock.monotonic()
+            for thread in self._threads:
+                thread.start()
+        if self._waiting.empty():
+            self.last_start = clock.monotonic()
+        self._waiting.put(claim)
+
+    def withdraw(self) -> list[Claim]:
+        found = []
+        while True:
+            try:
+                claim = self._waiting.get_nowait()
+            except queue.Empty:
+                return found
+            if claim is not None:
+                found.append(claim)
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(0.2)
+
+    def _run(self, slot: int) -> None:
+        while (claim := self._next()) is not None:
+            self.last_start = started = clock.monotonic()
+            self._board.begin(slot, claim.id)
+            # A context of its own, so that what a body sets there is gone with it.
+            outcome = contextvars.copy_context().run(execute, claim)
+            finished = clock.monotonic()
+            self._board.end(slot)
+            care_for_connections()
+            self._done(Ended(claim, outcome, started, finished))
+        close_connections()
+
+    def _next(self) -> Claim | None:
+        """Wait for a claim; an idle thread does not keep connections that a server would rather have back."""
+        try:
+            return self._waiting.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            close_connections()
+            return self._waiting.get()
+
+
+class LoopPool:
+    """One event loop in a thread; a fixed number of slots, each with a thread of its own for the sync parts of Django.
+
+    Without that, one job's slow query would hold up the queries of all others (asgiref shares one thread).
+    """
+
+    def __init__(self, size: int, board: Board, first_slot: int, done: Done) -> None:
+        self.last_start = 0.0
+        self._size, self._board, self._first_slot, self._done = size, board, first_slot, done
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.Queue[Claim] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._bodies: set[asyncio.Task[object]] = set()
+        self._thread: threading.Thread | None = None
+
+    def put(self, claim: Claim) -> None:
+        loop = self._loop or self._start()
+        loop.call_soon_threadsafe(self._waiting.put_nowait, claim)
+
+    def withdraw(self) -> list[Claim]:
+        return self._ask(self._drain) or []
+
+    def cancel(self) -> None:
+        """Cancel the bodies that run, and wait until they have been told."""
+        self._ask(lambda: [task.cancel() for task in self._bodies])
+
+    def stop(self) -> None:
+        if self._loop is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
+        self._thread.join(5)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="django_jobs loop", daemon=True)
+        self._thread.start()
+        ready.wait()
+        assert self._loop is not None
+        return self._loop
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer | None:
+        """Have the loop's thread answer; its collections are not for other threads."""
+        if self._loop is None or not self._loop.is_running():
+            return None
+        answered = threading.Event()
+        answers: list[Answer] = []
+
+        def answer() -> None:
+            answers.append(question())
+            answered.set()
+
+        self._loop.call_soon_threadsafe(answer)
+        # A body that blocks the loop must not block the worker.
+        return answers[0] if answered.wait(1.0) else None
+
+    def _run(self, ready: threading.Event) -> None:
+        asyncio.run(self._main(ready))
+
+    async def _main(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tasks = {asyncio.create_task(self._slot(self._first_slot + index)) for index in range(self._size)}
+        ready.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _slot(self, slot: int) -> None:
+        async with ThreadSensitiveContext() as context:
+            try:
+                while True:
+                    await self._run_one(slot, await self._waiting.get())
+                    if _has_thread(context):
+                        await sync_to_async(care_for_connections)()
+            finally:
+                if _has_thread(context):
+                    # Inside the context: its thread dies with it, and would leave the connections open.
+                    await sync_to_async(close_connections)()
+
+    async def _run_one(self, slot: int, claim: Claim) -> None:
+        self.last_start = started = clock.monotonic()
+        self._board.begin(slot, claim.id)
+        body = asyncio.create_task(aexecute(claim), context=contextvars.copy_context())
+        self._bodies.add(body)  # type: ignore[arg-type]
+        try:
+            outcome = await body
+        finally:
+            self._bodies.discard(body)  # type: ignore[arg-type]
+        finished = clock.monotonic()
+        self._board.end(slot)
+        self._done(Ended(claim, outcome, started, finished))
+
+    def _drain(self) -> list[Claim]:
+        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+
+
+def _has_thread(context: ThreadSensitiveContext) -> bool:
+    """Tell whether anything ran in the context's thread: a job without sync parts pays no hop to it."""
+    return context in SyncToAsync.context_to_thread_executor

@@ -1,0 +1,194 @@
+"""The recorder: writes outcomes down and claims what comes next, in one transaction after the other.
+
+Outcomes gather while a transaction is under way and the next one takes them all: a group commit without a timer.
+It is the only thread of a child that claims, so when it asks what its worker owns, no claim is on its way.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+
+from django_jobs import clock
+from django_jobs.definitions.outcomes import Claim, Ended, Failed, GivenBack
+from django_jobs.lifecycle.dispatching import ring
+from django_jobs.lifecycle.rescuing import claims_in_hand, give_back_unknown
+from django_jobs.lifecycle.settling import Settled, settle_and_claim
+from django_jobs.states import State
+from django_jobs.transitions.claiming import claim_due, claim_ids, leftovers
+from django_jobs.transitions.transactions import in_transaction
+from django_jobs.transports import Bell
+from django_jobs.worker.board import Board
+from django_jobs.worker.connections import close_connections, use_own_connection
+from django_jobs.worker.desk import Desk
+from django_jobs.worker.incarnation import Incarnation
+from django_jobs.worker.pools import Pools
+from django_jobs.worker.service import Service
+from django_jobs.worker.watch import QueueWatch
+
+logger = logging.getLogger("django_jobs")
+
+# A taken id that could not be claimed is rung again after so long; one whose name nobody here knows, after longer.
+SOON_SECONDS, UNKNOWN_SECONDS = 0.25, 2.0
+# So long nothing started although claims wait: the bodies are slow, and others may be free.
+STUCK_SECONDS = 1.0
+SHORTEST_RETRY, LONGEST_RETRY = 0.2, 5.0
+
+
+class Recorder(Service):
+    name = "recorder"
+
+    def __init__(
+        self,
+        desk: Desk,
+        pools: Pools,
+        incarnation: Incarnation,
+        watch: QueueWatch,
+        board: Board,
+        *,
+        suspects_only: bool,
+        reconcile_seconds: float,
+        on_room: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._desk, self._pools, self._incarnation, self._watch, self._board = desk, pools, incarnation, watch, board
+        self._suspects_only, self._reconcile_seconds, self._on_room = suspects_only, reconcile_seconds, on_room
+        self._resting = False
+        self._again: deque[tuple[float, Bell]] = deque()
+        self._next_reconcile = clock.monotonic() + reconcile_seconds
+        self._retry = 0.0
+        self.closed_to_claims = False
+        # When a look into the table last found nothing to start, with nothing in hand.
+        self.dry = False
+
+    def prepare(self) -> None:
+        use_own_connection(self._incarnation.using)
+
+    def finish(self) -> None:
+        close_connections()
+
+    def notice(self) -> None:
+        """Wake the recorder if it rests; while it works it will see by itself."""
+        if self._resting:
+            self.wake()
+
+    def step(self) -> float:
+        self._board.tick()
+        if self._board.is_declared_dead:
+            self._live_again()
+        self._give_back_stuck()
+        ended = self._desk.take_ended()
+        ids, look_for = self._desk.orders()
+        if self.closed_to_claims:
+            ids, look_for = [], 0
+        if not (ended or ids or look_for):
+            return self._rest()
+        try:
+            settled, claims = self._write(ended, ids, look_for)
+        except (OperationalError, InterfaceError) as error:
+            return self._database_is_away(ended, error)
+        except BaseException:
+            self._desk.put_back_ended(ended)
+            raise
+        if self._retry:
+            logger.warning("The database is back.")
+            self._retry = 0.0
+        self._after(ended, settled, ids, claims, bool(look_for))
+        return 0.0
+
+    def _write(self, ended: list[Ended], ids: list[UUID], look_for: int) -> tuple[Settled, list[Claim]]:
+        using, me, names = self._incarnation.using, self._incarnation.id, self._incarnation.names
+
+        def claim() -> list[Claim]:
+            claims = [] if self._suspects_only else claim_ids(using, me, ids, names)
+            missing = look_for - len(claims)
+            if missing > 0:
+                claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
+            return claims
+
+        return settle_and_claim(using, ended, claim)
+
+    def _after(self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], looked: bool) -> None:
+        self._desk.hold(claims)
+        self._desk.drop(each.claim for each, _ in settled.written)
+        self._desk.drop(each.claim for each in settled.fenced)
+        self._desk.put_back_ended(settled.locked)
+        self._pools.start(claims)
+        self._count(settled)
+        bodies = [each for each in ended if each.finished > each.started]
+        if bodies:
+            self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
+        self.dry = looked and not claims and self._desk.is_empty()
+        claimed = {claim.id for claim in claims}
+        self._ring_later([id for id in ids if id not in claimed])
+        # Not after a look that found nothing: the fetcher would only ask for the same look again.
+        if claims or ended:
+            self._on_room()
+
+    def _rest(self) -> float:
+        """Do what is due besides, then rest; announce it first, and look once more, so that no outcome waits."""
+        now = clock.monotonic()
+        if now >= self._next_reconcile:
+            self._next_reconcile = now + self._reconcile_seconds
+            self._reconcile()
+        due = []
+        while self._again and self._again[0][0] <= now:
+            due.append(self._again.popleft()[1])
+        ring(due)
+        self._resting = True
+        if self._desk.has_orders():
+            self._resting = False
+            return 0.0
+        self._woken.wait(min(0.5, self._reconcile_seconds))
+        self._resting = False
+        return 0.0
+
+    def _reconcile(self) -> None:
+        try:
+            give_back_unknown(self._incarnation.using, self._incarnation.id, claims_in_hand(self._desk.claims()))
+        except (OperationalError, InterfaceError) as error:
+            self._database_is_away([], error)
+
+    def _ring_later(self, ids: list[UUID]) -> None:
+        """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled."""
+        if not ids or self._suspects_only:
+            return
+        names = self._incarnation.names
+        rows = in_transaction(self._incarnation.using, lambda: leftovers(self._incarnation.using, ids, names))
+        now = clock.monotonic()
+        for row in rows:
+            if row.startable:
+                delay = SOON_SECONDS if row.known else UNKNOWN_SECONDS
+                self._again.append((now + delay, Bell(row.id, row.queue_name, row.rank)))
+        self._again = deque(sorted(self._again, key=lambda each: each[0]))
+
+    def _give_back_stuck(self) -> None:
+        now = clock.monotonic()
+        for claim in self._pools.withdraw_if_stuck(STUCK_SECONDS):
+            self._desk.ended.append(Ended(claim, GivenBack(), now, now))
+
+    def _live_again(self) -> None:
+        """This incarnation was declared dead: whoever is alive has its jobs. Begin anew; what still runs is fenced."""
+        logger.warning("This worker was declared dead while it could not beat. It begins a new life.")
+        self._pools.withdraw()
+        self._desk.forget_all()
+        self._incarnation.register()
+
+    def _count(self, settled: Settled) -> None:
+        desk = self._desk
+        for each, row in settled.written:
+            if not isinstance(each.outcome, GivenBack):
+                desk.ended_count += 1
+            if row.state == State.FAILED and isinstance(each.outcome, Failed):
+                desk.failed_count += 1
+        self._board.count(desk.ended_count, desk.failed_count)
+
+    def _database_is_away(self, ended: list[Ended], error: Exception) -> float:
+        self._desk.put_back_ended(ended)
+        if not self._retry:
+            logger.warning("The database is away; outcomes are kept and nothing new starts. %s", error)
+        self._retry = min(max(self._retry * 2, SHORTEST_RETRY), LONGEST_RETRY)
+        close_connections()
+        return self._retry

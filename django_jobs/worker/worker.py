@@ -1,0 +1,151 @@
+"""The worker: one child process. It puts the parts together, watches for the end, and ends in good order."""
+
+import logging
+import threading
+
+from django_jobs import clock
+from django_jobs.conf import get_settings
+from django_jobs.definitions.outcomes import Claim, Ended, GivenBack
+from django_jobs.errors import TransportError
+from django_jobs.transports import Transport, close_transports, get_transport
+from django_jobs.transports.database import DatabaseTransport
+from django_jobs.worker.board import Board
+from django_jobs.worker.chores import Chores
+from django_jobs.worker.connections import close_connections, use_own_connection
+from django_jobs.worker.desk import Desk
+from django_jobs.worker.fetcher import Fetcher
+from django_jobs.worker.incarnation import Incarnation
+from django_jobs.worker.plan import Plan
+from django_jobs.worker.pools import Pools
+from django_jobs.worker.recorder import Recorder
+from django_jobs.worker.watch import QueueWatch
+
+logger = logging.getLogger("django_jobs")
+
+# So often in a row the table must have had nothing to start before a burst is over.
+DRY_LOOKS = 2
+# How long an ending worker goes on trying to write outcomes down.
+LAST_WRITE_SECONDS = 10.0
+
+
+class Worker:
+    """Runs jobs in this process until it is told to stop, or in a burst until there are none."""
+
+    def __init__(self, plan: Plan, board: Board) -> None:
+        self.plan = plan
+        self._stop_asked = threading.Event()
+        self._hurry = threading.Event()
+        settings = get_settings()
+        using = settings.DATABASE
+        # Suspects are not rung: whoever starts them looks into the table.
+        self._transport: Transport = DatabaseTransport() if plan.suspects_only else get_transport()
+        self.desk = Desk(plan.concurrency)
+        self.watch = QueueWatch(using, plan.queue_names)
+        self.pools = Pools(plan.concurrency, board, self.desk.put_ended)
+        self.incarnation = Incarnation(using, board, plan.queue_names, plan.concurrency)
+        self.recorder = Recorder(
+            self.desk,
+            self.pools,
+            self.incarnation,
+            self.watch,
+            board,
+            suspects_only=plan.suspects_only,
+            reconcile_seconds=settings.HEARTBEAT_SECONDS,
+            on_room=lambda: self.fetcher.wake(),
+        )
+        self.desk.on_ended = self.recorder.notice
+        self._board = board
+
+    def run(self) -> None:
+        """Work until the end. Called in the main thread, which only waits."""
+        use_own_connection(self.incarnation.using)
+        self.watch.refresh()
+        self.incarnation.register()
+        close_connections()  # the other threads have their own
+        self.fetcher = Fetcher(self._transport, self.desk, self.incarnation, self.watch, on_offer=self.recorder.notice)
+        self.chores = Chores(self._transport, self.incarnation, self.watch, self._board)
+        services = (self.recorder, self.fetcher, self.chores)
+        for service in services:
+            service.start()
+        dry = 0
+        while not self._stop_asked.wait(0.05 if self.plan.burst else 0.5):
+            if self.plan.burst:
+                dry = self._count_dry(dry)
+                if dry >= DRY_LOOKS:
+                    break
+        self._end()
+
+    def ask_to_stop(self) -> None:
+        """End in good order; asked again: hand back at once what still runs."""
+        if self._stop_asked.is_set():
+            self._hurry.set()
+        self._stop_asked.set()
+
+    def _count_dry(self, dry: int) -> int:
+        """Count looks into the table that found nothing while nothing is in hand; ask for the next."""
+        if not self.desk.is_empty():
+            self.recorder.dry = False
+            return 0
+        if self.recorder.dry:
+            dry += 1
+            self.recorder.dry = False
+        self.desk.ask_for_look(self.plan.concurrency)
+        self.recorder.notice()
+        return dry
+
+    def _end(self) -> None:
+        """Take nothing more, hand back what has not begun, let the rest finish, hand back what does not."""
+        self.fetcher.stop()
+        self.recorder.closed_to_claims = True
+        self.recorder.notice()
+        self._give_back(self.pools.withdraw(), begun=False)
+        deadline = clock.monotonic() + self.plan.grace_seconds
+        while self._is_busy() and clock.monotonic() < deadline and not self._hurry.wait(0.02):
+            self._give_back(self.pools.withdraw(), begun=False)
+        self.pools.cancel_async()
+        self._give_back_running()
+        self._write_last()
+        self.chores.stop()
+        self.recorder.stop()
+        self.fetcher.join(2.5)
+        self.recorder.join(2.5)
+        self.chores.join(2.5)
+        self._leave()
+
+    def _is_busy(self) -> bool:
+        return bool(self._board.running()) or bool(self.desk.claims())
+
+    def _give_back_running(self) -> None:
+        """The time is over: jobs that still run start elsewhere, and what their bodies still do here is fenced."""
+        ended = {each.claim.id for each in list(self.desk.ended)}
+        running = self._board.running()
+        self._give_back(
+            [each for each in self.desk.claims() if each.id in running and each.id not in ended], begun=True
+        )
+
+    def _give_back(self, claims: list[Claim], begun: bool) -> None:
+        now = clock.monotonic()
+        for claim in claims:
+            self.desk.put_ended(Ended(claim, GivenBack(begun), now, now))
+
+    def _write_last(self) -> None:
+        deadline = clock.monotonic() + LAST_WRITE_SECONDS
+        waiter = threading.Event()
+        while self.desk.claims() and clock.monotonic() < deadline:
+            self.recorder.notice()
+            waiter.wait(0.01)
+
+    def _leave(self) -> None:
+        try:
+            self._transport.put_back(self.incarnation.id)
+        except TransportError:
+            pass  # the sweep rings what was taken and not claimed
+        try:
+            use_own_connection(self.incarnation.using)
+            if not self.desk.claims():
+                self.incarnation.say_goodbye()
+        except Exception:
+            logger.exception("This worker could not say goodbye; it will count as dead in a while.")
+        self.pools.stop()
+        close_connections()
+        close_transports()

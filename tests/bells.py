@@ -1,0 +1,61 @@
+"""A transport that remembers what was announced, in place of the one that the settings name."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+
+from django_jobs.errors import TransportError
+from django_jobs.lifecycle import dispatching
+from django_jobs.transports import current
+from django_jobs.transports.base import Bell, Taken, Transport
+
+
+class RecordingTransport(Transport):
+    """Keeps each announcement as one list; one that is `away` cannot be reached."""
+
+    name: ClassVar[str] = "recording"
+
+    def __init__(self) -> None:
+        self.announced: list[list[Bell]] = []
+        self.away = False
+        self.asked = 0
+        self.woken = 0
+
+    @property
+    def rung(self) -> list[UUID]:
+        return [bell.id for bells in self.announced for bell in bells]
+
+    def announce(self, bells: Sequence[Bell]) -> None:
+        self.asked += 1
+        if self.away:
+            raise TransportError("Nobody is there.")
+        self.announced.append(list(bells))
+
+    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+        return Taken()
+
+    def wait(self, queue_names: Sequence[str], seconds: float) -> None: ...
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def describe(self) -> str:
+        return "recording"
+
+
+@pytest.fixture(autouse=True)
+def transport(settings: Any) -> Iterator[RecordingTransport]:
+    """Ring here and nowhere else."""
+    options = {"TRANSPORT": "memory:", "PREFIX": "recorded"}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **options}
+    recording = RecordingTransport()
+    key = (os.getpid(), *options.values())
+    current._transports[key] = recording
+    dispatching._transport_is_away = False
+    yield recording
+    current._transports.pop(key, None)
+    dispatching._transport_is_away = False

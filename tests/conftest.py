@@ -1,0 +1,51 @@
+"""Fixtures for everyone: waiting, and real workers that end with the test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+
+import django_jobs
+from tests.processes import Workers
+from tests.waiting import wait_until as _wait_until
+
+
+class StartWorkers(Protocol):
+    def __call__(self, *arguments: str, options: dict[str, Any] | None = None) -> Workers: ...
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is tested: the summary of a run is only worth as much as this."""
+    return [
+        f"django_jobs: {django_jobs.__version__} from {Path(django_jobs.__file__).parent}",
+        f"databases: {', '.join(each['ENGINE'].rpartition('.')[2] for each in settings.DATABASES.values())}; "
+        f"transport: {settings.DJANGO_JOBS['TRANSPORT'].partition(':')[0]}",
+    ]
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    """Give `wait_until(condition, seconds=20, what="")`, for what another process does."""
+    return _wait_until
+
+
+@pytest.fixture
+def start_workers(tmp_path: Path, transactional_db: None) -> Iterator[StartWorkers]:
+    """Give `start_workers(*arguments, options=None)`, real workers that commit and see what is committed.
+
+    They see the test's DJANGO_JOBS with `options` over it. They must end when they are asked to, and their output is
+    shown when the test fails.
+    """
+    with ExitStack() as ends:
+
+        def start(*arguments: str, options: dict[str, Any] | None = None) -> Workers:
+            workers = Workers(arguments, options or {}, tmp_path / f"workers-{uuid4().hex}.log")
+            ends.callback(lambda: print(workers.output()))
+            ends.callback(workers.stop)
+            return workers
+
+        yield start

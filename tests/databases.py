@@ -1,0 +1,71 @@
+"""Databases of a test run, named by URLs in the environment."""
+
+import os
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+# Alias -> the variable that names its server.
+VARIABLES = {
+    "default": "DJANGO_JOBS_TEST_DATABASE",
+    "mariadb": "DJANGO_JOBS_TEST_MARIADB",
+    "postgresql": "DJANGO_JOBS_TEST_POSTGRESQL",
+}
+
+
+def databases(run: str) -> dict[str, dict[str, Any]]:
+    """Return DATABASES for those variables that are set; `run` keeps two runs on one server apart."""
+    return {alias: _database(os.environ[name], name, run) for alias, name in VARIABLES.items() if name in os.environ}
+
+
+def environment(names: dict[str, str]) -> dict[str, str]:
+    """Return the variables with which another process opens these very databases, given as alias -> name."""
+    return {VARIABLES[alias]: _renamed(os.environ[VARIABLES[alias]], name) for alias, name in names.items()}
+
+
+def _database(url: str, variable: str, run: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and len(parts.path) > 1:
+        return _sqlite(parts.path, run)
+    if parts.scheme == "postgresql" and len(parts.path) > 1:
+        return _server("postgresql", parts, run)
+    if parts.scheme == "mysql" and len(parts.path) > 1:
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
+        # Servers without a configuration file still speak latin1.
+        return _server("mysql", parts, run, CHARSET="utf8mb4")
+    raise ValueError(
+        f"{variable} is {url!r}. Write sqlite:///path, postgresql://user:password@host:port/name "
+        f"or mysql://user:password@host:port/name."
+    )
+
+
+def _sqlite(path: str, run: str) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+        },
+        # A file: the default, a database in memory, could not be opened by workers.
+        "TEST": {"NAME": f"{path}.test_{run}"},
+    }
+
+
+def _server(engine: str, parts: SplitResult, run: str, **test: str) -> dict[str, Any]:
+    name = parts.path.removeprefix("/")
+    return {
+        "ENGINE": f"django.db.backends.{engine}",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "TEST": {"NAME": f"test_{name}_{run}", **test},
+    }
+
+
+def _renamed(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path="/" + name.removeprefix("/")).geturl()

@@ -1,0 +1,1 @@
+"""A tiny project app whose jobs leave effects behind that tests can count."""

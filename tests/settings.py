@@ -1,0 +1,68 @@
+"""Settings of the test project. What servers it uses is said by the environment; the README lists the variables."""
+
+import json
+import os
+import tempfile
+import uuid
+
+from tests.databases import databases
+
+# Workers are started with this environment, so that they share the run's names.
+RUN = os.environ.setdefault("DJANGO_JOBS_TEST_RUN", uuid.uuid4().hex[:12])
+os.environ.setdefault("DJANGO_JOBS_TEST_DATABASE", f"sqlite://{tempfile.gettempdir()}/django_jobs-{RUN}.sqlite3")
+REDIS = os.environ.get("DJANGO_JOBS_TEST_REDIS")
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ALLOWED_HOSTS = ["*"]
+
+DATABASES = databases(RUN)
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if REDIS:
+    CACHES["redis"] = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_jobs",
+    "tests.project",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "tests.project.urls"
+STATIC_URL = "static/"
+
+DJANGO_JOBS = {
+    "TRANSPORT": REDIS or "embedded:",
+    "PREFIX": f"test_{RUN}",
+    # A worker that dies is noticed while the test still waits.
+    "HEARTBEAT_SECONDS": 0.3,
+    "DEAD_AFTER_SECONDS": 1.5,
+    "GRACE_SECONDS": 5.0,
+    **json.loads(os.environ.get("DJANGO_JOBS_TEST_OPTIONS", "{}")),
+}

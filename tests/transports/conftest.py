@@ -1,0 +1,47 @@
+"""A transport in Redis of its own for each test, on the server of the run, which may be shared with others."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from django_jobs.transports.redis import RedisTransport
+from django_jobs.transports.redis.keys import Keys
+
+
+@pytest.fixture(scope="session")
+def address() -> str:
+    """Where the run's Redis is: redis://..., or embedded:."""
+    return settings.DJANGO_JOBS["TRANSPORT"]
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+def keys(prefix: str) -> Keys:
+    return Keys(prefix)
+
+
+@pytest.fixture
+def client(address: str, prefix: str) -> Iterator[Redis]:
+    """A plain client of that server, to look and to do harm; takes the test's keys away at the end, and no others."""
+    if address.startswith("embedded:"):
+        from django_jobs.transports.redis.embedded import join
+
+        address = f"unix://{join()}"
+    with Redis.from_url(address, protocol=3) as client:
+        yield client
+        for key in client.scan_iter(f"{{{prefix}:*"):
+            client.delete(key)
+
+
+@pytest.fixture
+def redis_transport(address: str, prefix: str, client: Redis) -> Iterator[RedisTransport]:
+    transport = RedisTransport(address, prefix)
+    yield transport
+    transport.close()
