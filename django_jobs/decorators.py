@@ -140,7 +140,7 @@ def _call_signature(function: Callable[..., Any], takes_context: bool, whose: st
     signature = inspect.signature(function)
     if not takes_context:
         return signature
-    first, *others = list(signature.parameters.values()) or [None]
-    if first is None or first.name != "context":
+    parameters = list(signature.parameters.values())
+    if not parameters or parameters[0].name != "context":
         raise InvalidOption(f"{whose}: takes_context=True needs a first parameter called 'context'.")
-    return signature.replace(parameters=[each for each in others if each is not None])
+    return signature.replace(parameters=parameters[1:])

@@ -72,8 +72,10 @@ class Queues:
         return iter([QueueHandle(name) for name in sorted({*queue_names(), *stored})])
 
     def counts(self) -> dict[str, QueueCounts]:
-        """Count the living jobs of every queue that has any, declared or not, in one query."""
-        return _count(Job.objects.using(get_settings().DATABASE))
+        """Count the living jobs of every queue, by name; also of one that nobody declares but that holds jobs."""
+        counted = _count(Job.objects.using(get_settings().DATABASE))
+        names = sorted({*counted, *(queue.name for queue in self)})
+        return {name: counted.get(name, QueueCounts()) for name in names}
 
 
 def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
@@ -81,18 +83,15 @@ def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
     rows = (
         jobs.alive()
         .order_by()
-        .values_list("queue_name")
+        .values("queue_name")
         .annotate(
-            Count("pk", filter=ready & due),
-            Count("pk", filter=ready & ~due),
-            Count("pk", filter=Q(state=State.RUNNING)),
-            Count("pk", filter=Q(state=State.BLOCKED)),
+            ready=Count("pk", filter=ready & due),
+            scheduled=Count("pk", filter=ready & ~due),
+            running=Count("pk", filter=Q(state=State.RUNNING)),
+            blocked=Count("pk", filter=Q(state=State.BLOCKED)),
         )
     )
-    return {
-        name: QueueCounts(ready=ready, scheduled=scheduled, running=running, blocked=blocked)
-        for name, ready, scheduled, running, blocked in rows
-    }
+    return {row.pop("queue_name"): QueueCounts(**row) for row in rows}
 
 
 queues = Queues()

@@ -15,7 +15,9 @@ from tests.waiting import wait_until as _wait_until
 
 
 class StartWorkers(Protocol):
-    def __call__(self, *arguments: str, options: dict[str, Any] | None = None) -> Workers: ...
+    def __call__(
+        self, *arguments: str, options: dict[str, Any] | None = None, environment: dict[str, str] | None = None
+    ) -> Workers: ...
 
 
 def pytest_report_header() -> list[str]:
@@ -35,15 +37,18 @@ def wait_until() -> Callable[..., Any]:
 
 @pytest.fixture
 def start_workers(tmp_path: Path, transactional_db: None) -> Iterator[StartWorkers]:
-    """Give `start_workers(*arguments, options=None)`, real workers that commit and see what is committed.
+    """Give `start_workers(*arguments, options=None, environment=None)`, real workers that see what is committed.
 
-    They see the test's DJANGO_JOBS with `options` over it. They must end when they are asked to, and their output is
-    shown when the test fails.
+    They see the test's DJANGO_JOBS with `options` over it, and its environment with `environment` over it. They must
+    end when they are asked to, and their output is shown when the test fails.
     """
     with ExitStack() as ends:
 
-        def start(*arguments: str, options: dict[str, Any] | None = None) -> Workers:
-            workers = Workers(arguments, options or {}, tmp_path / f"workers-{uuid4().hex}.log")
+        def start(
+            *arguments: str, options: dict[str, Any] | None = None, environment: dict[str, str] | None = None
+        ) -> Workers:
+            log = tmp_path / f"workers-{uuid4().hex}.log"
+            workers = Workers(arguments, options or {}, log, environment or {})
             ends.callback(lambda: print(workers.output()))
             ends.callback(workers.stop)
             return workers

@@ -23,12 +23,14 @@ STOP_SECONDS = 15
 class Workers:
     """One `runworkers` command with all of its children."""
 
-    def __init__(self, arguments: tuple[str, ...], options: Mapping[str, Any], log: Path) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], options: Mapping[str, Any], log: Path, environment: Mapping[str, str]
+    ) -> None:
         self._log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "django", "runworkers", *arguments],
-                env=worker_environment(options),
+                env=worker_environment(options) | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -1,6 +1,7 @@
 """How values look on a page. Everything a job carries is escaped."""
 
 import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db.models import Model
@@ -60,8 +61,6 @@ def code(text: str) -> SafeString:
 
 def pretty_json(text: str) -> SafeString:
     """Return JSON with line breaks; what is no JSON as it is."""
-    try:
+    with suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        pass
     return code(text)

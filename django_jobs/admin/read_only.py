@@ -6,12 +6,12 @@ from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 
 from django_jobs.conf import get_settings
+from django_jobs.models.functions import DatabaseNow
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -51,7 +51,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add `seen_at`, the database's time: ages are told by the clock that wrote the times."""
-        return super().get_queryset(request).using(get_settings().DATABASE).annotate(seen_at=Now())
+        rows = super().get_queryset(request).using(get_settings().DATABASE)
+        timed: QuerySet[Any] = rows.annotate(seen_at=DatabaseNow())
+        return timed
 
     def has_add_permission(self, request: HttpRequest, *args: object) -> bool:
         return False

@@ -46,4 +46,5 @@ def _start_afresh() -> None:
     _lock, _last_millisecond = threading.Lock(), 0
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_start_afresh)

@@ -40,7 +40,8 @@ def register(spec: JobSpec) -> None:
     known = _specs.get(spec.name)
     if known is not None and known.path != spec.path:
         raise DuplicateJobName(
-            f"The job name {spec.name!r} of {spec.path} is already taken by {known.path}. Give one of them @job(name=...)."
+            f"The job name {spec.name!r} of {spec.path} is already taken by {known.path}. "
+            "Give one of them @job(name=...)."
         )
     _specs[spec.name] = spec
 

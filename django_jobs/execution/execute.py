@@ -27,23 +27,28 @@ from django_jobs.execution.context import JobContext, _current, make_context
 
 
 def execute(claim: Claim) -> Outcome:
-    """Run the body of a `def` job in this thread and return what it came to. Raises nothing but what ends a process."""
+    """Run the body of a `def` job in this thread and return what it came to."""
     try:
         spec, context = _prepare(claim)
+    except Exception as error:
+        return _hopeless(error)
+    try:
         with _as_current(context):
             value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
-        return _succeeded(value)
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return _outcome_of(claim, error)
+    return _succeeded(value)
 
 
 async def aexecute(claim: Claim) -> Outcome:
     """Run the body of an `async def` job on this loop and return what it came to."""
     try:
         spec, context = _prepare(claim)
+    except Exception as error:
+        return _hopeless(error)
+    try:
         with _as_current(context):
             value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
-        return _succeeded(value)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -51,6 +56,7 @@ async def aexecute(claim: Claim) -> Outcome:
         return _outcome_of(claim, error)
     except BaseException as error:
         return _outcome_of(claim, error)
+    return _succeeded(value)
 
 
 def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
@@ -79,8 +85,16 @@ def _as_current(context: JobContext) -> Iterator[None]:
         _current.reset(token)
 
 
-def _succeeded(value: object) -> Succeeded:
-    return Succeeded(encode_result(value, limit=get_settings().MAX_RESULT_BYTES))
+def _succeeded(value: object) -> Outcome:
+    try:
+        return Succeeded(encode_result(value, limit=get_settings().MAX_RESULT_BYTES))
+    except Exception as error:
+        return _hopeless(error)
+
+
+def _hopeless(error: Exception) -> Failed:
+    """What would fail in the same way for ever is not tried again, least of all a body that has run to its end."""
+    return Failed(_report(error))
 
 
 def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
@@ -99,8 +113,6 @@ def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
             if claim.attempt >= claim.max_attempts:
                 return Failed(report)
             return _with_delay(claim, error, lambda delay: Retried(report, delay))
-        case InvalidArguments():
-            return Failed(_report(error))  # it would fail in the same way for ever
     report = _report(error)
     if claim.attempt >= claim.max_attempts:
         return Failed(report)

@@ -99,7 +99,7 @@ def _set_paused(name: str, paused: bool) -> bool:
 
 
 def _in_steps(jobs: Jobs, step: Callable[[str, Sequence[UUID]], int], progress: Progress | None) -> int:
-    """Take a bounded number of jobs in each transaction, in the order of their ids, so that no lock is held for long."""
+    """Take a bounded number of jobs in each transaction, in the order of their ids: no lock is held for long."""
     using = get_settings().DATABASE
     moved = seen = 0
     for ids in _ids(using, jobs):

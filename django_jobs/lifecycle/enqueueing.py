@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.db import transaction
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import arguments_digest, encode_call, key_digest
@@ -16,7 +16,7 @@ from django_jobs.errors import EnqueueRace, IdempotencyConflict
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.models import Job
 from django_jobs.states import State
-from django_jobs.transitions.creating import CHUNK, Inserted, NewJob, free_expired_keys, insert
+from django_jobs.transitions.creating import CHUNK, Inserted, NewJob, free_expired_keys, holders, insert
 from django_jobs.transports import Bell
 
 TRIES = 3
@@ -88,20 +88,19 @@ def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
 def _find_winners(using: str, drafts: Sequence[NewJob], jobs: dict[UUID, Job]) -> list[NewJob]:
     """Put the rows that have the drafts' keys into `jobs`; return the drafts that are to be tried again."""
     digests = [draft.key_digest for draft in drafts if draft.key_digest is not None]
-    rows = Job.objects.using(using).filter(key_digest__in=digests)
-    if _reads_the_past(using):
-        rows = rows.select_for_update()
-    winners = {bytes(job.key_digest): job for job in rows}
+    found = holders(using, digests)
+    if expired := [digest for digest, holder in found.items() if holder.expired]:
+        free_expired_keys(using, expired)
+        # Read anew: while we waited, somebody else may have freed the key and taken it.
+        found = holders(using, digests)
     again: list[NewJob] = []
-    expiring = [digest for digest, job in winners.items() if job.key_expires_at is not None]
-    freed = free_expired_keys(using, expiring) if expiring else set()
     for draft in drafts:
         assert draft.key_digest is not None
-        winner = winners.get(draft.key_digest)
-        if winner is None or winner.id in freed:
+        holder = found.get(draft.key_digest)
+        if holder is None:
             again.append(draft)
         else:
-            jobs[draft.id] = _given_back(winner, draft)
+            jobs[draft.id] = _given_back(holder.job, draft)
     return again
 
 
@@ -150,12 +149,6 @@ def _bell(job: Job) -> Bell:
 
 def _is_near(job: Job) -> bool:
     return job.run_after <= job.enqueued_at + HORIZON
-
-
-def _reads_the_past(using: str) -> bool:
-    """MySQL above READ COMMITTED does not see a row that was committed since, unless the read locks it."""
-    connection = connections[using]
-    return connection.vendor == "mysql" and getattr(connection, "isolation_level", None) != "read committed"
 
 
 def _chunks(requests: Iterable[JobRequest]) -> Iterable[list[JobRequest]]:

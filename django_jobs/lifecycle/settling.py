@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -45,27 +46,27 @@ def settle_and_claim(
     """
     tries = 0
 
-    def work() -> tuple[dict[object, Written], list[Claim]]:
+    def work() -> tuple[dict[UUID, Written], list[Claim]]:
         nonlocal tries
         tries += 1
         # After a collision do not wait for anybody's lock: the rest of the batch must go on.
         written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else {}
-        return dict(written), claim()
+        return written, claim()
 
     try:
         written, claims = in_transaction(using, work)
     except (OperationalError, InterfaceError):
         raise
-    except DatabaseError:
+    except DatabaseError as refusal:
         if not ended:
             raise
-        return _settle_bisected(using, ended), in_transaction(using, claim)
+        return _settle_bisected(using, ended, refusal), in_transaction(using, claim)
     settled = _sort(using, ended, written)
     _announce(settled)
     return settled, claims
 
 
-def _settle_bisected(using: str, ended: Sequence[Ended]) -> Settled:
+def _settle_bisected(using: str, ended: Sequence[Ended], refusal: DatabaseError) -> Settled:
     if len(ended) > 1:
         middle = len(ended) // 2
         first, second = settle(using, ended[:middle]), settle(using, ended[middle:])
@@ -73,7 +74,7 @@ def _settle_bisected(using: str, ended: Sequence[Ended]) -> Settled:
     (only,) = ended
     if isinstance(only.outcome, Failed) and only.outcome.error.class_path == _NOTE.class_path:
         raise RuntimeError(f"Not even an error note can be written for job {only.claim.id}.")
-    logger.exception("The outcome of job %s cannot be stored; an error note is.", only.claim.id)
+    logger.error("The outcome of job %s cannot be stored; an error note is. %s", only.claim.id, refusal)
     return settle(using, [replace(only, outcome=Failed(_NOTE))])
 
 
@@ -84,7 +85,7 @@ _NOTE = ErrorReport(
 )
 
 
-def _sort(using: str, ended: Sequence[Ended], written: dict[object, Written]) -> Settled:
+def _sort(using: str, ended: Sequence[Ended], written: dict[UUID, Written]) -> Settled:
     settled = Settled(written=[(each, written[each.claim.id]) for each in ended if each.claim.id in written])
     missing = [each for each in ended if each.claim.id not in written]
     if missing:

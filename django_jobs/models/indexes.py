@@ -24,7 +24,7 @@ class PartialIndex(models.Index):
             kwargs["unique"] = True
         return path, arguments, kwargs
 
-    def create_sql(  # type: ignore[override]
+    def create_sql(
         self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, using: str = "", **kwargs: Any
     ) -> Statement:
         if schema_editor.connection.features.supports_partial_indexes:

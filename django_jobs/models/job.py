@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_jobs.definitions.arguments import decode_call
 from django_jobs.definitions.identifiers import uuid7
 from django_jobs.models.fields import DigestField, NameField
+from django_jobs.models.functions import DatabaseNow
 from django_jobs.models.indexes import PartialIndex
 from django_jobs.states import ALIVE, ENDED, State
 
@@ -21,11 +22,11 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def ready(self) -> "JobQuerySet":
         """Jobs that are due and wait for a worker."""
-        return self.filter(state=State.READY, run_after__lte=models.functions.Now())
+        return self.filter(state=State.READY, run_after__lte=DatabaseNow())
 
     def scheduled(self) -> "JobQuerySet":
         """Jobs whose time has not come: new ones and those that wait for their next attempt."""
-        return self.filter(state=State.READY, run_after__gt=models.functions.Now())
+        return self.filter(state=State.READY, run_after__gt=DatabaseNow())
 
     def retrying(self) -> "JobQuerySet":
         """Jobs that failed before and wait for their next attempt."""

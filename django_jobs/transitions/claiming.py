@@ -30,14 +30,16 @@ class Leftover:
     known: bool
 
 
-def claim_ids(using: str, worker: UUID, ids: Collection[UUID], names: Sequence[str]) -> list[Claim]:
-    """Claim those of the ids that may start now, in their order, if the worker is alive."""
+def claim_ids(
+    using: str, worker: UUID, ids: Collection[UUID], names: Sequence[str], limit: int | None = None
+) -> list[Claim]:
+    """Claim those of the ids that may start now, `limit` at most, in their order, if the worker is alive."""
     if not ids:
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
-    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="id", limit=None, suspect=False)
+    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="id", limit=limit, suspect=False)
     position = {each: index for index, each in enumerate(ids)}
     return sorted(claims, key=lambda claim: position[claim.id])
 
@@ -74,12 +76,14 @@ def due_ranges(
     Hops over the index from one band to the next: one look-up a band, whatever the number of rows.
     """
     sql = dialect(using)
-    ready = f"queue_name = %s AND {_ready(sql, suspect)}"
+    # ORDER BY and LIMIT, not MIN: where the statistics say "one row", PostgreSQL would read them all for a MIN.
+    lowest = f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)}"
+    first = "ORDER BY rank LIMIT 1"
     rows = sql.query(
         f"WITH RECURSIVE bands(lowest) AS ("
-        f"SELECT (SELECT MIN(rank) FROM {sql.job} WHERE {ready}) "
+        f"SELECT ({lowest} {first}) "
         f"UNION ALL "
-        f"SELECT (SELECT MIN(rank) FROM {sql.job} WHERE {ready} AND rank >= {_band_start('lowest')} + {BAND_SIZE}) "
+        f"SELECT ({lowest} AND rank >= {_band_start('lowest')} + {BAND_SIZE} {first}) "
         f"FROM bands WHERE lowest IS NOT NULL) "
         f"SELECT lowest FROM bands WHERE lowest IS NOT NULL",
         [queue_name, queue_name],
@@ -94,7 +98,8 @@ def any_suspect(using: str, queue_names: Sequence[str]) -> bool:
     for queue_name in queue_names:
         for first, last in due_ranges(using, queue_name, present, suspect=True):
             found = sql.query(
-                f"SELECT 1 FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, True)} AND rank BETWEEN %s AND %s LIMIT 1",
+                f"SELECT 1 FROM {sql.job} "
+                f"WHERE queue_name = %s AND {_ready(sql, True)} AND rank BETWEEN %s AND %s LIMIT 1",
                 [queue_name, first, last],
             )
             if found:

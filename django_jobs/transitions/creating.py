@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
+from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
 
@@ -43,6 +44,14 @@ class Inserted:
     enqueued_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The row that has a key, and whether the promise of the key is over."""
+
+    job: Job
+    expired: bool
+
+
 _COLUMNS = {
     "id": "uuid",
     "job_name": "text",
@@ -74,14 +83,23 @@ def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
     return inserted
 
 
-def free_expired_keys(using: str, digests: Sequence[bytes]) -> set[UUID]:
-    """End the promise of those keys whose time is over, so that they can be taken again; return the ids of the rows."""
+def holders(using: str, digests: Sequence[bytes]) -> dict[bytes, Holder]:
+    """Return who holds these keys now, even rows that the snapshot of the caller's transaction does not show yet."""
     sql = dialect(using)
-    freed: set[UUID] = set()
+    expired = f"CASE WHEN key_expires_at <= {sql.now} THEN 1 ELSE 0 END AS key_expired"
+    marks = ", ".join(["%s"] * len(digests))
+    rows = Job.objects.using(using).raw(
+        f"SELECT *, {expired} FROM {sql.job} WHERE key_digest IN ({marks}){sql.lock_to_read_the_present()}",
+        list(digests),
+    )
+    return {bytes(job.key_digest): Holder(job, bool(vars(job)["key_expired"])) for job in rows}
+
+
+def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
+    """End the promise of those keys whose time is over, so that they can be taken again."""
+    sql = dialect(using)
     for digest in digests:
-        rows = sql.update("key_digest = NULL", (), f"key_digest = %s AND key_expires_at <= {sql.now}", [digest], "id")
-        freed |= {sql.read_id(row[0]) for row in rows}
-    return freed
+        sql.update("key_digest = NULL", (), f"key_digest = %s AND key_expires_at <= {sql.now}", [digest], "id")
 
 
 def _insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:

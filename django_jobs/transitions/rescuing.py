@@ -60,10 +60,11 @@ def mark_dead(using: str, workers: Collection[UUID], *, silent_seconds: float | 
     late = "" if silent_seconds is None else f" AND beat_at < {sql.later('%s')}"
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_table(using, Worker)} SET dead_at = {sql.now}, died = %s WHERE {among} AND dead_at IS NULL{late}",
+            f"UPDATE {_table(using, Worker)} SET dead_at = {sql.now}, died = %s "
+            f"WHERE {among} AND dead_at IS NULL{late}",
             [died, *parameters, *([] if silent_seconds is None else [-silent_seconds])],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def orphans(using: str, limit: int = CHUNK) -> list[UUID]:

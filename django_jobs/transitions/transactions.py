@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
     raise AssertionError("unreachable")
 
 
-def _may_pass(using: str, error: DatabaseError) -> bool:
+def _may_pass(using: str, error: OperationalError | InterfaceError) -> bool:
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) in _STATES:
         return True

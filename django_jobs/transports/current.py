@@ -70,5 +70,6 @@ def _forget(*, setting: str, **kwargs: object) -> None:
         close_transports()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_start_afresh)
 setting_changed.connect(_forget, dispatch_uid="django_jobs.transports")

@@ -10,6 +10,7 @@ from django_jobs.definitions.outcomes import Claim, Ended
 # Work in hand that is worth a round trip: more would only wait here while other workers are idle.
 AHEAD_SECONDS = 0.2
 MOST_IN_HAND = 1000
+MOST_TRIED = 500
 # The weight of the newest batch in the mean run time.
 FRESHNESS = 0.3
 
@@ -29,6 +30,7 @@ class Desk:
         # Unknown until the first jobs have run: then nothing is fetched ahead.
         self._mean_seconds: float | None = None
         self._look_for = 0
+        self._tries = 0
 
     @property
     def capacity(self) -> int:
@@ -43,6 +45,16 @@ class Desk:
         """How many more ids can be taken now."""
         with self._lock:
             return self.capacity - len(self._claims) - len(self._inbox) - self._look_for
+
+    def appetite(self) -> int:
+        """How many ids to take now: the room, and more while most of what the transport hands out is stale."""
+        room = self.room()
+        return max(room, self._tries) if room > 0 else 0
+
+    def learn_yield(self, taken: int, claimed: int) -> None:
+        """Learn how many of the ids taken could be claimed: after a mass removal most are stale, for a while."""
+        stale = claimed * 2 < taken
+        self._tries = min(max(self._tries, taken) * 2, MOST_TRIED) if stale else 0
 
     def is_empty(self) -> bool:
         """Whether nothing is in hand at all."""
@@ -105,6 +117,10 @@ class Desk:
         mean = seconds / bodies
         before = self._mean_seconds
         self._mean_seconds = mean if before is None else before + FRESHNESS * (mean - before)
+
+    def distrust(self) -> None:
+        """Fetch nothing ahead until bodies have shown again that they are short."""
+        self._mean_seconds = max(self._mean_seconds or 0.0, AHEAD_SECONDS)
 
     def forget_all(self) -> None:
         """Let go of everything: this incarnation is dead, and others have its jobs."""

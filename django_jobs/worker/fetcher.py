@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from django_jobs import clock
 from django_jobs.errors import TransportError
@@ -44,7 +45,7 @@ class Fetcher(Service):
         self._retry = 0.0
 
     def step(self) -> float:
-        room = min(self._desk.room(), MOST_TAKEN)
+        room = min(self._desk.appetite(), MOST_TAKEN)
         if room <= 0:
             return 1.0  # the recorder wakes as soon as there is room
         queue_names = self._watch.open_queues()
@@ -63,10 +64,8 @@ class Fetcher(Service):
 
     def stop(self) -> None:
         super().stop()
-        try:
+        with suppress(TransportError):  # then its wait ends by itself, within a second
             self._transport.wake()
-        except TransportError:
-            pass  # then its wait ends by itself, within a second
 
     def _fetch(self, queue_names: list[str], room: int) -> float:
         taken = self._transport.take(self._taker, queue_names, room, self._incarnation.database_now(), self._batch)

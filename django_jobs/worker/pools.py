@@ -1,4 +1,4 @@
-"""Where bodies run: `def` in threads, `async def` on one event loop. Both start when the first job of their kind comes."""
+"""Where bodies run: `def` in threads, `async def` on one event loop. Each starts with the first job of its kind."""
 
 import asyncio
 import contextvars
@@ -78,7 +78,7 @@ class ThreadPool:
         self._waiting.put(claim)
 
     def withdraw(self) -> list[Claim]:
-        found = []
+        found: list[Claim] = []
         while True:
             try:
                 claim = self._waiting.get_nowait()
@@ -195,11 +195,11 @@ class LoopPool:
         self.last_start = started = clock.monotonic()
         self._board.begin(slot, claim.id)
         body = asyncio.create_task(aexecute(claim), context=contextvars.copy_context())
-        self._bodies.add(body)  # type: ignore[arg-type]
+        self._bodies.add(body)
         try:
             outcome = await body
         finally:
-            self._bodies.discard(body)  # type: ignore[arg-type]
+            self._bodies.discard(body)
         finished = clock.monotonic()
         self._board.end(slot)
         self._done(Ended(claim, outcome, started, finished))

@@ -101,9 +101,11 @@ class Recorder(Service):
     def _write(self, ended: list[Ended], ids: list[UUID], look_for: int) -> tuple[Settled, list[Claim]]:
         using, me, names = self._incarnation.using, self._incarnation.id, self._incarnation.names
 
+        limit = max(self._desk.room(), 1)
+
         def claim() -> list[Claim]:
-            claims = [] if self._suspects_only else claim_ids(using, me, ids, names)
-            missing = look_for - len(claims)
+            claims = [] if self._suspects_only else claim_ids(using, me, ids, names, limit)
+            missing = min(look_for, limit) - len(claims)
             if missing > 0:
                 claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
             return claims
@@ -122,6 +124,8 @@ class Recorder(Service):
             self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
+        if ids:
+            self._desk.learn_yield(len(ids), len(claimed.intersection(ids)))
         self._ring_later([id for id in ids if id not in claimed])
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
         if claims or ended:
@@ -166,8 +170,10 @@ class Recorder(Service):
 
     def _give_back_stuck(self) -> None:
         now = clock.monotonic()
-        for claim in self._pools.withdraw_if_stuck(STUCK_SECONDS):
-            self._desk.ended.append(Ended(claim, GivenBack(), now, now))
+        stuck = self._pools.withdraw_if_stuck(STUCK_SECONDS)
+        self._desk.ended.extend(Ended(claim, GivenBack(), now, now) for claim in stuck)
+        if stuck:
+            self._desk.distrust()  # or the fetcher would fetch the same jobs again
 
     def _live_again(self) -> None:
         """This incarnation was declared dead: whoever is alive has its jobs. Begin anew; what still runs is fenced."""

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+from contextlib import suppress
 from types import FrameType
 
 from django.db import InterfaceError, OperationalError
@@ -219,10 +220,8 @@ class Supervisor:
         count = rescue_worker(self._using, worker, begun=set(each.board.running()))
         if count:
             logger.warning("%s jobs of the dead process were taken back.", count)
-        try:
+        with suppress(TransportError):  # the sweep rings what it had taken and not claimed
             get_transport().put_back(worker)
-        except TransportError:
-            pass  # the sweep rings what it had taken and not claimed
         self._start_for_suspects()
 
     def _is_burst_over(self) -> bool:

@@ -1,6 +1,5 @@
 """Which queues this worker serves now: those it was given, or all that are known, less those that are paused."""
 
-from collections import deque
 from collections.abc import Sequence
 
 from django_jobs.definitions.registry import queue_names
@@ -12,7 +11,8 @@ class QueueWatch:
 
     def __init__(self, using: str, given: Sequence[str]) -> None:
         self._using, self._given = using, list(given)
-        self._open: deque[str] = deque()
+        self._open: tuple[str, ...] = ()
+        self._turn = 0
 
     def refresh(self) -> None:
         """Read the queues' rows."""
@@ -20,9 +20,7 @@ class QueueWatch:
         for name, is_paused in Queue.objects.using(self._using).values_list("name", "paused"):
             paused[name] = is_paused
         names = self._given or sorted({*queue_names(), *paused})
-        wanted = [name for name in names if not paused.get(name, False)]
-        if sorted(wanted) != sorted(self._open):
-            self._open = deque(wanted)
+        self._open = tuple(name for name in names if not paused.get(name, False))
 
     def all_queues(self) -> list[str]:
         """Return the queues it serves when none is paused."""
@@ -31,5 +29,6 @@ class QueueWatch:
     def open_queues(self) -> list[str]:
         """Return the queues to take from, another one first each time, so that none starves."""
         queues = self._open
-        queues.rotate(-1)
-        return list(queues)
+        self._turn += 1
+        first = self._turn % len(queues) if queues else 0
+        return [*queues[first:], *queues[:first]]

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
@@ -136,10 +137,8 @@ class Worker:
             waiter.wait(0.01)
 
     def _leave(self) -> None:
-        try:
+        with suppress(TransportError):  # the sweep rings what was taken and not claimed
             self._transport.put_back(self.incarnation.id)
-        except TransportError:
-            pass  # the sweep rings what was taken and not claimed
         try:
             use_own_connection(self.incarnation.using)
             if not self.desk.claims():

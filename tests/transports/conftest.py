@@ -9,6 +9,7 @@ from redis import Redis
 
 from django_jobs.transports.redis import RedisTransport
 from django_jobs.transports.redis.keys import Keys
+from tests.servers import Redis as RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,10 @@ def redis_transport(address: str, prefix: str, client: Redis) -> Iterator[RedisT
     transport = RedisTransport(address, prefix)
     yield transport
     transport.close()
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server for this test alone, which may be stopped, killed and changed."""
+    with RedisServer() as server:
+        yield server

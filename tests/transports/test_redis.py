@@ -83,6 +83,15 @@ def test_a_wake_is_for_its_own_process_alone(redis_transport, address, prefix, c
     other.close()
 
 
+def test_however_much_happens_one_marker_waits_in_a_queue(redis_transport, taker, client, keys):
+    for _ in range(3):
+        redis_transport.announce([bell(), bell(), bell()])
+        redis_transport.put_back(taker.id)
+        for _ in range(2):
+            assert taker.take(limit=1).rest == 0.0
+            assert client.llen(keys.wake("default")) == 1
+
+
 def test_another_prefix_hears_nothing(redis_transport, address, prefix):
     redis_transport.announce([bell()])
     other = RedisTransport(address, f"{prefix}:other")
@@ -145,7 +154,9 @@ def test_scores_that_are_no_ranks_stop_nobody(redis_transport, taker, client, ke
     dice = random.Random(5)
     for score in ("-inf", -1, 0.5, BAND_SIZE - 0.5, 7.25 * BAND_SIZE, largest - 0.5, largest, largest * 1e9, "+inf"):
         client.zadd(keys.queue("default"), {dice.randbytes(16): score})
-    assert only.id in taker.take().ids
+    got = taker.take().ids
+    assert only.id in got
+    assert len(set(got)) == len(got)
     assert taker.take().ids == ()
 
 

@@ -24,5 +24,6 @@ def dialect(alias: str) -> Dialect:
 
             return SQLite(connection)
     raise ConfigurationError(
-        f"The database {alias!r} is {connection.display_name}; jobs can be kept in PostgreSQL, MariaDB, MySQL or SQLite."
+        f"The database {alias!r} is {connection.display_name}; "
+        "jobs can be kept in PostgreSQL, MariaDB, MySQL or SQLite."
     )

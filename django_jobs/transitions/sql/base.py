@@ -125,6 +125,10 @@ class Dialect(ABC):
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""
 
+    def lock_to_read_the_present(self) -> str:
+        """Return what a SELECT needs at its end to see rows that were committed after the transaction began."""
+        return ""
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run one statement and return its rows."""
         with self.connection.cursor() as cursor:

@@ -115,6 +115,12 @@ class MySQL(Dialect):
             among, parameters = self.among("id", inserted)
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
 
+    def lock_to_read_the_present(self) -> str:
+        """Above READ COMMITTED only a locking read sees them. A shared one, for callers who wait for one row have that."""
+        if not self.connection.in_atomic_block or self.connection.isolation_level == "read committed":
+            return ""
+        return " LOCK IN SHARE MODE"
+
     def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str]) -> bool:
         try:
             with transaction.atomic(self.connection.alias):

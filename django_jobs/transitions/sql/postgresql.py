@@ -87,8 +87,9 @@ class PostgreSQL(Dialect):
 
     def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
         source, parameters = self._rows(columns, records)
+        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         return self.query(
-            f"INSERT INTO {self.job} ({', '.join(self._quoted(values))}) SELECT {', '.join(values.values())} FROM {source} "
+            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} "
             f"ON CONFLICT (key_digest) WHERE key_digest IS NOT NULL DO NOTHING RETURNING {returning}",
             parameters,
         )
@@ -99,6 +100,3 @@ class PostgreSQL(Dialect):
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
         arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
         return f"unnest({arrays}) AS o({', '.join(columns)})", [list(each) for each in zip(*records, strict=True)]
-
-    def _quoted(self, names: Collection[str]) -> list[str]:
-        return [self.connection.ops.quote_name(name) for name in names]

@@ -54,16 +54,14 @@ local function look(queue, wanted)
     local from, to = due_range(band)
     local missing = wanted - #found + 1
     local due = redis.call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, missing, 'WITHSCORES')
-    local foreign = false
     for index = 1, #due, 2 do
       if #due[index] ~= ID_LENGTH then
         redis.call('ZREM', queue, due[index])
-        foreign = true
       elseif #found < wanted then
         found[#found + 1] = {due[index], due[index + 1]}
       end
     end
-    if foreign or #due == 2 * missing then
+    if #due == 2 * missing then
       return found, 0
     end
     rest = earlier(rest, next_due(queue, band))

@@ -1,0 +1,79 @@
+"""The queues, with what waits in each, to be paused and resumed."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from django_jobs.admin import audit
+from django_jobs.admin.read_only import ReadOnlyAdmin
+from django_jobs.errors import InvalidOption
+from django_jobs.handles import queues
+from django_jobs.models import Queue
+
+
+@admin.register(Queue)
+class QueueAdmin(ReadOnlyAdmin):
+    fields = ("name", "paused", "paused_at")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show every queue: those that are declared, those that have a row, and those that hold jobs all the same."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": self.opts.verbose_name_plural,
+            "opts": self.opts,
+            "media": self.media,
+            "rows": self._rows(request),
+            "may_pause": self.has_pause_permission(request),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/django_jobs/queue/change_list.html", context)
+
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "pause")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.pause_view)
+        return [
+            path("pause/", view, {"pause": True}, name="django_jobs_queue_pause"),
+            path("resume/", view, {"pause": False}, name="django_jobs_queue_resume"),
+            *super().get_urls(),
+        ]
+
+    @method_decorator(require_POST)
+    def pause_view(self, request: HttpRequest, *, pause: bool) -> HttpResponse:
+        """Pause or resume the queue that the form names."""
+        if not self.has_pause_permission(request):
+            raise PermissionDenied
+        try:
+            queue = queues[request.POST.get("name", "")]
+        except InvalidOption as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self._set_paused(request, queue.name, pause)
+        return HttpResponseRedirect(reverse("admin:django_jobs_queue_changelist", current_app=self.admin_site.name))
+
+    def _set_paused(self, request: HttpRequest, name: str, pause: bool) -> None:
+        changed = queues[name].pause() if pause else queues[name].resume()
+        if not changed:
+            told = _("%(queue)s was paused already.") if pause else _("%(queue)s was not paused.")
+            self.message_user(request, told % {"queue": name}, messages.WARNING)
+            return
+        told = _("%(queue)s is paused; running jobs finish.") if pause else _("%(queue)s goes on.")
+        rows = self.get_queryset(request)
+        audit.record(request, rows, rows.filter(name=name).values_list("pk", flat=True), told % {"queue": name})
+        self.message_user(request, told % {"queue": name}, messages.SUCCESS)
+
+    def _rows(self, request: HttpRequest) -> list[dict[str, Any]]:
+        stored = {queue.name: queue for queue in self.get_queryset(request)}
+        counted = queues.counts()
+        return [{"name": name, "queue": stored.get(name), "counts": counted[name]} for name in counted]

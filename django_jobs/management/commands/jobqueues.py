@@ -1,0 +1,60 @@
+"""manage.py jobqueues: list, pause, resume."""
+
+import json
+from dataclasses import asdict, astuple
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from django_jobs.conf import get_settings
+from django_jobs.handles import queues
+from django_jobs.management.choosing import check_queue
+from django_jobs.management.tables import table
+from django_jobs.models import Queue
+
+TITLES = ("QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "BLOCKED")
+
+
+class Command(BaseCommand):
+    help = "Look at queues, pause and resume them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="list|pause|resume")
+        listing = commands.add_parser("list", help="List queues with their living jobs.")
+        pausing = commands.add_parser("pause", help="Start nothing more of a queue; running jobs finish.")
+        resuming = commands.add_parser("resume", help="Let a paused queue go on.")
+        for each in (pausing, resuming):
+            each.add_argument("name", metavar="NAME")
+        for each in (listing, pausing, resuming):
+            each.add_argument("--json", action="store_true", help="Print JSON, for machines.")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        match options["subcommand"]:
+            case "list":
+                self._list(options["json"])
+            case "pause":
+                self._set_paused(options, True)
+            case "resume":
+                self._set_paused(options, False)
+
+    def _list(self, as_json: bool) -> None:
+        stored = Queue.objects.using(get_settings().DATABASE)
+        paused = set(stored.filter(paused=True).values_list("name", flat=True))
+        counted = queues.counts()
+        if as_json:
+            told = [{"name": name, "paused": name in paused, **asdict(counted[name])} for name in counted]
+            self.stdout.write(json.dumps(told, indent=2))
+        else:
+            rows = [(name, "paused" if name in paused else "open", *astuple(counted[name])) for name in counted]
+            self.stdout.write(table(TITLES, rows))
+
+    def _set_paused(self, options: dict[str, Any], pause: bool) -> None:
+        name = options["name"]
+        check_queue(name)
+        changed = queues[name].pause() if pause else queues[name].resume()
+        if options["json"]:
+            self.stdout.write(json.dumps({"name": name, "paused": pause, "changed": changed}, indent=2))
+        elif pause:
+            self.stdout.write(f"{name} is paused; running jobs finish." if changed else f"{name} was paused already.")
+        else:
+            self.stdout.write(f"{name} goes on." if changed else f"{name} was not paused.")

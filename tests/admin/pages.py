@@ -1,0 +1,50 @@
+"""Pages of the admin: where they are, what they show to a reader and to a browser."""
+
+from html.parser import HTMLParser
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.urls import reverse
+
+JOBS = reverse("admin:django_jobs_job_changelist")
+QUEUES = reverse("admin:django_jobs_queue_changelist")
+WORKERS = reverse("admin:django_jobs_worker_changelist")
+
+
+def job_page(job: Any) -> str:
+    return reverse("admin:django_jobs_job_change", args=[getattr(job, "pk", job)])
+
+
+def retry_url(job: Any) -> str:
+    return reverse("admin:django_jobs_job_retry", args=[getattr(job, "pk", job)])
+
+
+def selection(*ids: UUID, action: str = "retry", **others: Any) -> dict[str, Any]:
+    """Return what the list's form sends when these rows are ticked."""
+    return {"action": action, "_selected_action": [str(each) for each in ids], "index": 0, **others}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a response: its tags with attributes, and its text."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.pieces: list[str] = []
+        self.feed(response.content.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.pieces.append(data)
+
+    @property
+    def text(self) -> str:
+        """All text, white space as a reader sees it."""
+        return " ".join("".join(self.pieces).split())
+
+    def forms(self) -> list[str]:
+        """Return where the page's forms of ours send to."""
+        return [attrs["action"] or "" for tag, attrs in self.tags if tag == "form" and attrs.get("class") == "jobs-verb"]

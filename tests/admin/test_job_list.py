@@ -1,0 +1,145 @@
+"""The list of jobs: what it tells, how one finds a job in it, and what it never asks the database for."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.admin.read_only import CappedPaginator
+from django_jobs.models import Queue
+from django_jobs.states import State
+from tests import rows
+from tests.admin.pages import JOBS, Page
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(response):
+    return [job.pk for job in response.context["cl"].result_list]
+
+
+def columns(response, job):
+    """Return the cells of a job's row."""
+    markup = response.content.decode()
+    (row,) = [each for each in markup.split("<tr>") if str(job.pk) in each]
+    cells = {}
+    for cell in row.split('class="field-')[1:]:
+        name, _, rest = cell.partition('"')
+        cells[name] = Page(type(response)(f"<td {rest}")).text
+    return cells
+
+
+def test_a_row_tells_state_name_queue_attempt_age_and_duration(admin_client):
+    finished = rows.now()
+    started = finished - timedelta(seconds=75)
+    enqueued = finished - timedelta(hours=2, minutes=10, seconds=5)
+    times = {"enqueued_at": enqueued, "started_at": started, "finished_at": finished}
+    job = rows.put(State.FAILED, queue_name="mail", attempt=2, max_attempts=5, **times)
+    cells = columns(admin_client.get(JOBS), job)
+    assert cells["phase"] == "Failed"
+    assert cells["name"] == "samples.note"
+    assert cells["queue_name"] == "mail"
+    assert cells["shown_attempt"] == "2 / 5"
+    assert cells["age"].startswith("2 h 1")
+    assert cells["duration"] == "1 min 15 s"
+
+
+def test_jobs_that_wait_for_their_time_say_so(admin_client):
+    soon = rows.put(run_after=rows.now() + rows.HOUR, enqueued_at=rows.now())
+    again = rows.put(run_after=rows.now() + rows.HOUR, enqueued_at=rows.now(), attempt=1)
+    response = admin_client.get(JOBS)
+    assert columns(response, soon)["phase"] == "Scheduled"
+    assert columns(response, again)["phase"] == "Retrying"
+
+
+def test_the_newest_job_comes_first(admin_client):
+    older, newer = rows.put(), rows.put()
+    assert listed(admin_client.get(JOBS)) == [newer.pk, older.pk]
+
+
+def test_a_job_is_found_by_its_whole_id(admin_client):
+    rows.put()
+    job = rows.put()
+    rows.put()
+    assert listed(admin_client.get(JOBS, {"q": f" {job.pk} "})) == [job.pk]
+
+
+def test_jobs_are_found_by_the_beginning_of_their_name(admin_client):
+    rows.put(name="shop.mail.send")
+    job = rows.put(name="shop.images.resize")
+    assert listed(admin_client.get(JOBS, {"q": "shop.im"})) == [job.pk]
+    assert listed(admin_client.get(JOBS, {"q": "images"})) == []
+
+
+@pytest.mark.parametrize("phase", ["ready", "scheduled", "retrying", "running", "failed", "successful", "cancelled"])
+def test_the_state_filter_gives_jobs_of_that_state_alone(admin_client, phase):
+    later = {"run_after": rows.now() + rows.HOUR, "enqueued_at": rows.now()}
+    jobs = {state.value: rows.put(state) for state in State}
+    jobs["retrying"] = rows.put(**later, attempt=1)
+    jobs["scheduled"] = rows.put(**later)
+    expected = {jobs[phase].pk} | ({jobs["retrying"].pk} if phase == "scheduled" else set())
+    assert set(listed(admin_client.get(JOBS, {"state": phase}))) == expected
+
+
+def test_the_queue_filter_offers_known_queues_and_gives_jobs_of_one(admin_client):
+    Queue.objects.create(name="letters")
+    rows.put()
+    job = rows.put(queue_name="letters")
+    response = admin_client.get(JOBS, {"queue_name": "letters"})
+    assert listed(response) == [job.pk]
+    assert "?queue_name=letters" in response.content.decode()
+
+
+def test_a_filter_value_that_nobody_offers_filters_nothing(admin_client):
+    job = rows.put()
+    assert listed(admin_client.get(JOBS, {"state": "delete"})) == [job.pk]
+
+
+def test_two_hundred_rows_cost_no_more_queries_than_two(admin_client):
+    rows.put()
+    rows.put()
+    with CaptureQueriesContext(connection) as few:
+        admin_client.get(JOBS)
+    for _ in range(198):
+        rows.put(State.FAILED)
+    with CaptureQueriesContext(connection) as many:
+        admin_client.get(JOBS)
+    assert len(many) == len(few) <= 10
+
+
+def test_the_list_reads_no_payload_and_counts_no_table_to_its_end(admin_client):
+    rows.put()
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(JOBS)
+    statements = [each["sql"] for each in queries if "django_jobs_job" in each["sql"]]
+    assert statements
+    for column in ("arguments", "result_text", "error", "idempotency_key"):
+        assert not any(f'"{column}"' in each or f"`{column}`" in each for each in statements)
+    assert all(f"LIMIT {CappedPaginator.limit + 1}" in each for each in statements if "COUNT(" in each)
+
+
+def test_a_list_with_more_jobs_than_are_counted_says_so(admin_client, monkeypatch):
+    monkeypatch.setattr(CappedPaginator, "limit", 150)
+    for _ in range(151):
+        rows.put()
+    response = admin_client.get(JOBS, {"p": 2})
+    assert len(listed(response)) == 50
+    assert "150+ jobs" in Page(response).text
+
+
+def test_a_list_that_was_counted_to_its_end_promises_no_more(admin_client, monkeypatch):
+    monkeypatch.setattr(CappedPaginator, "limit", 2)
+    rows.put()
+    rows.put()
+    page = Page(admin_client.get(JOBS))
+    assert "2 jobs" in page.text
+    assert "2+" not in page.text
+
+
+def test_nothing_can_be_added_deleted_or_sorted(admin_client):
+    rows.put()
+    response = admin_client.get(JOBS)
+    assert [value for value, _ in response.context["action_form"].fields["action"].choices] == ["", "retry"]
+    assert "add/" not in response.content.decode()
+    assert "?o=" not in response.content.decode()
