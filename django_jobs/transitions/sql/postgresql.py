@@ -98,5 +98,9 @@ class PostgreSQL(Dialect):
         self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
+        if len(records) == 1:
+            # One row is planned as constants, which takes the planner a third of the time.
+            values = ", ".join(f"%s::{kind} AS {name}" for name, kind in columns.items())
+            return f"(SELECT {values}) AS o", list(records[0])
         arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
         return f"unnest({arrays}) AS o({', '.join(columns)})", [list(each) for each in zip(*records, strict=True)]
