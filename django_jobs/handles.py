@@ -83,7 +83,7 @@ def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
     rows = (
         jobs.alive()
         .order_by()
-        .values("queue_name")
+        .values_list("queue_name")
         .annotate(
             ready=Count("pk", filter=ready & due),
             scheduled=Count("pk", filter=ready & ~due),
@@ -91,7 +91,7 @@ def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
             blocked=Count("pk", filter=Q(state=State.BLOCKED)),
         )
     )
-    return {row.pop("queue_name"): QueueCounts(**row) for row in rows}
+    return {name: QueueCounts(*counts) for name, *counts in rows}
 
 
 queues = Queues()

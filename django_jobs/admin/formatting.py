@@ -1,7 +1,6 @@
 """How values look on a page. Everything a job carries is escaped."""
 
 import json
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db.models import Model
@@ -9,12 +8,23 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.definitions.arguments import decode_call
 from django_jobs.definitions.durations import in_words
 from django_jobs.models import Job
 from django_jobs.states import State
 
-# What a job's phase is called; the names are those of the querysets.
-PHASES = {**dict(State.choices), "scheduled": _("Scheduled"), "retrying": _("Retrying")}
+# What a job can be asked to be; each name is that of a question of the queryset.
+PHASES = {
+    "blocked": State.BLOCKED.label,
+    "ready": State.READY.label,
+    "scheduled": _("Scheduled"),
+    "retrying": _("Retrying"),
+    "running": State.RUNNING.label,
+    "successful": State.SUCCESSFUL.label,
+    "failed": State.FAILED.label,
+    "cancelled": State.CANCELLED.label,
+}
+NOTHING = "-"
 
 
 def seen_at(row: Model) -> datetime:
@@ -41,13 +51,10 @@ def age(job: Job) -> str:
     return in_words(seen_at(job) - job.enqueued_at)
 
 
-def duration(job: Job) -> str | None:
+def duration(job: Job) -> str:
     """Return how long the last attempt took, or has taken so far."""
-    if job.started_at is None:
-        return None
-    if job.state == State.RUNNING:
-        return in_words(seen_at(job) - job.started_at)
-    return None if job.finished_at is None else in_words(job.finished_at - job.started_at)
+    end = seen_at(job) if job.state == State.RUNNING else job.finished_at
+    return NOTHING if job.started_at is None or end is None else in_words(end - job.started_at)
 
 
 def ago(moment: datetime, row: Model) -> timedelta:
@@ -59,8 +66,24 @@ def code(text: str) -> SafeString:
     return format_html('<pre class="jobs-code">{}</pre>', text)
 
 
-def pretty_json(text: str) -> SafeString:
-    """Return JSON with line breaks; what is no JSON as it is."""
-    with suppress(ValueError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    return code(text)
+def call(job: Job) -> SafeString:
+    """Return what the function is called with; what cannot be read as it is stored."""
+    try:
+        args, kwargs = decode_call(job.arguments)
+    except (TypeError, ValueError):
+        return code(job.arguments)
+    return _pretty({"args": args, "kwargs": kwargs})
+
+
+def result(job: Job) -> SafeString | str:
+    """Return what the function returned; what cannot be read as it is stored."""
+    if job.result_text is None:
+        return NOTHING
+    try:
+        return _pretty(json.loads(job.result_text))
+    except ValueError:
+        return code(job.result_text)
+
+
+def _pretty(value: object) -> SafeString:
+    return code(json.dumps(value, indent=2, ensure_ascii=False))

@@ -98,7 +98,7 @@ class JobAdmin(ReadOnlyAdmin):
         return formatting.age(job)
 
     @admin.display(description=_("duration"))
-    def duration(self, job: Job) -> str | None:
+    def duration(self, job: Job) -> str:
         return formatting.duration(job)
 
     # The page
@@ -118,11 +118,11 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:
-        return formatting.pretty_json(job.arguments)
+        return formatting.call(job)
 
     @admin.display(description=_("result"))
-    def shown_result(self, job: Job) -> SafeString | None:
-        return None if job.result_text is None else formatting.pretty_json(job.result_text)
+    def shown_result(self, job: Job) -> SafeString | str:
+        return formatting.result(job)
 
     def render_change_form(
         self,

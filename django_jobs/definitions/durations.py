@@ -1,22 +1,24 @@
 """Durations as users write them, seconds or a timedelta, and as they read them."""
 
-import math
 from datetime import timedelta
 
 from django_jobs.errors import InvalidOption
+
+# A thousand years: no database can add more to a date and stay in its calendar.
+LONGEST_SECONDS = 1000 * 366 * 24 * 3600
 
 
 def seconds(value: object, *, option: str) -> float:
     """Return `value` in seconds. Raises InvalidOption, naming `option`, for what is no duration or below zero."""
     if isinstance(value, timedelta):
-        number = value.total_seconds()
+        number: float = value.total_seconds()
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
+        number = value
     else:
         raise InvalidOption(f"{option} must be seconds or a timedelta, not {value!r}.")
-    if not math.isfinite(number) or number < 0:
-        raise InvalidOption(f"{option} must be a finite duration of at least 0 seconds, not {value!r}.")
-    return number
+    if not 0 <= number <= LONGEST_SECONDS:
+        raise InvalidOption(f"{option} must be a duration from 0 seconds to 1,000 years, not {value!r}.")
+    return float(number)
 
 
 def in_words(duration: timedelta) -> str:

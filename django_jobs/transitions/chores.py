@@ -1,6 +1,8 @@
 """Which worker does a chore now: whoever's UPDATE moves its due time."""
 
-from django.db import connections
+from contextlib import suppress
+
+from django.db import IntegrityError, connections
 
 from django_jobs.models import Chore
 from django_jobs.transitions.sql import dialect
@@ -29,4 +31,5 @@ def _make(using: str, name: str) -> None:
     table = connections[using].ops.quote_name(Chore._meta.db_table)
     guard = f"WHERE NOT EXISTS (SELECT 1 FROM {table} AS c WHERE c.name = %s)"
     dual = " FROM DUAL" if sql.connection.vendor == "mysql" else ""
-    sql.query(f"INSERT INTO {table} (name, due_at) SELECT %s, {sql.now}{dual} {guard}", [name, name])
+    with suppress(IntegrityError):  # another worker has made it in the meantime
+        sql.query(f"INSERT INTO {table} (name, due_at) SELECT %s, {sql.now}{dual} {guard}", [name, name])

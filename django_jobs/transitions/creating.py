@@ -9,6 +9,7 @@ from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
 from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
+from django_jobs.transitions.sql.base import Dialect, Row, portions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
@@ -77,9 +78,14 @@ def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
 
     One that is missing had an idempotency key that is taken.
     """
+    sql = dialect(using)
+    # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
+    given = {job.id: job.run_at for job in jobs if job.run_at is not None}
     inserted: dict[UUID, Inserted] = {}
-    for start in range(0, len(jobs), CHUNK):
-        inserted |= _insert(using, jobs[start : start + CHUNK])
+    for records in portions([_record(sql, job) for job in jobs]):
+        for row in _insert(sql, records):
+            id, rank, run_after, enqueued_at = sql.read_id(row[0]), int(row[1]), row[2], row[3]
+            inserted[id] = Inserted(rank, given.get(id) or _moment(run_after), _moment(enqueued_at))
     return inserted
 
 
@@ -102,8 +108,7 @@ def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
         sql.update("key_digest = NULL", (), f"key_digest = %s AND key_expires_at <= {sql.now}", [digest], "id")
 
 
-def _insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
-    sql = dialect(using)
+def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
     due = f"COALESCE(o.run_at, {sql.later('COALESCE(o.delay, 0)')})"
     tick = sql.ticks(sql.latest(due, sql.now))
     values = {
@@ -133,29 +138,30 @@ def _insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
         "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
         "arguments_digest": "o.arguments_digest",
     }
-    records = [
-        (
-            job.id,
-            job.name,
-            job.queue_name,
-            job.priority,
-            job.lifo,
-            band(job.priority, job.lifo) * BAND_SIZE + (LAST_TICK if job.lifo else 0),
-            sql.time_parameter(job.run_at),
-            job.delay,
-            job.max_attempts,
-            job.max_stalls,
-            job.backoff,
-            job.arguments,
-            job.idempotency_key,
-            job.key_digest,
-            job.key_seconds,
-            job.arguments_digest,
-        )
-        for job in jobs
-    ]
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
-    return {
-        sql.read_id(id): Inserted(int(rank), datetime.fromtimestamp(run_after, UTC), datetime.fromtimestamp(at, UTC))
-        for id, rank, run_after, at in sql.insert(_COLUMNS, records, values, returning)
-    }
+    return sql.insert(_COLUMNS, records, values, returning)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _record(sql: Dialect, job: NewJob) -> Row:
+    return (
+        job.id,
+        job.name,
+        job.queue_name,
+        job.priority,
+        job.lifo,
+        band(job.priority, job.lifo) * BAND_SIZE + (LAST_TICK if job.lifo else 0),
+        sql.time_parameter(job.run_at),
+        job.delay,
+        job.max_attempts,
+        job.max_stalls,
+        job.backoff,
+        job.arguments,
+        job.idempotency_key,
+        job.key_digest,
+        job.key_seconds,
+        job.arguments_digest,
+    )

@@ -17,7 +17,18 @@ _TIME = struct.Struct("=d")
 _COUNT = struct.Struct("=Q")
 _SLOT = struct.Struct("=16sd")
 
-_WORKER_AT, _BEAT_AT, _NO_JUDGING_AT, _TICK_AT, _DEAD_AT, _ENDED_AT, _FAILED_AT, _SLOTS_AT = range(0, 128, 16)
+(
+    _WORKER_AT,
+    _BEAT_AT,
+    _NO_JUDGING_AT,
+    _TICK_AT,
+    _DEAD_AT,
+    _ENDED_AT,
+    _FAILED_AT,
+    _LEFT_AT,
+    _HURRY_AT,
+    _SLOTS_AT,
+) = range(0, 160, 16)
 _NOBODY = b"\0" * 16
 
 
@@ -45,7 +56,6 @@ class Board:
     def set_worker(self, worker: UUID) -> None:
         """Say under which incarnation the child works from now on."""
         _WORKER.pack_into(self._memory, _WORKER_AT, worker.bytes)
-        _COUNT.pack_into(self._memory, _DEAD_AT, 0)
 
     def begin(self, slot: int, job: UUID) -> None:
         """Say that the body of a job starts in a slot."""
@@ -64,6 +74,10 @@ class Board:
         _COUNT.pack_into(self._memory, _ENDED_AT, ended)
         _COUNT.pack_into(self._memory, _FAILED_AT, failed)
 
+    def leave(self) -> None:
+        """Say that the child has nothing in hand any more and has said goodbye: its end is no death."""
+        _COUNT.pack_into(self._memory, _LEFT_AT, 1)
+
     # Written by the supervisor.
 
     def beat(self, no_judging_until: float) -> None:
@@ -71,20 +85,32 @@ class Board:
         _TIME.pack_into(self._memory, _BEAT_AT, clock.monotonic())
         _TIME.pack_into(self._memory, _NO_JUDGING_AT, no_judging_until)
 
-    def declare_dead(self) -> None:
-        """Tell the child that its incarnation counts as dead."""
-        _COUNT.pack_into(self._memory, _DEAD_AT, 1)
+    def declare_dead(self, worker: UUID) -> None:
+        """Tell the child that this incarnation counts as dead; by now it may already work under another."""
+        _WORKER.pack_into(self._memory, _DEAD_AT, worker.bytes)
+
+    def hurry(self) -> None:
+        """Tell the child not to wait any longer for what still runs."""
+        _COUNT.pack_into(self._memory, _HURRY_AT, 1)
 
     # Read by both.
 
     @property
     def worker(self) -> UUID | None:
-        (raw,) = _WORKER.unpack_from(self._memory, _WORKER_AT)
-        return None if raw == _NOBODY else UUID(bytes=raw)
+        return self._worker(_WORKER_AT)
 
     @property
     def is_declared_dead(self) -> bool:
-        return bool(_COUNT.unpack_from(self._memory, _DEAD_AT)[0])
+        dead = self._worker(_DEAD_AT)
+        return dead is not None and dead == self.worker
+
+    @property
+    def has_left(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _LEFT_AT)[0])
+
+    @property
+    def is_hurried(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _HURRY_AT)[0])
 
     @property
     def last_beat(self) -> float:
@@ -117,3 +143,7 @@ class Board:
 
     def close(self) -> None:
         self._memory.close()
+
+    def _worker(self, place: int) -> UUID | None:
+        (raw,) = _WORKER.unpack_from(self._memory, place)
+        return None if raw == _NOBODY else UUID(bytes=raw)

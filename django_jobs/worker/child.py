@@ -42,14 +42,15 @@ def main() -> None:
     # Needs the models, so not before the apps are ready.
     from django_jobs.worker.worker import Worker
 
-    worker = Worker(Plan.from_text(child["plan"]), Board(child["board"]))
+    board = Board(child["board"])
+    worker = Worker(Plan.from_text(child["plan"]), board)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         worker.ask_to_stop()
 
     signal.signal(signal.SIGTERM, on_signal)
     patience = get_settings().DEAD_AFTER_SECONDS * ORPHAN_SHARE
-    threading.Thread(target=_watch_parent, args=(child["lifeline"], worker, patience), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(child["lifeline"], worker, board, patience), daemon=True).start()
     worker.run()
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -58,9 +59,9 @@ def main() -> None:
     os._exit(0)
 
 
-def _watch_parent(lifeline: int, worker: "Worker", patience: float) -> None:
+def _watch_parent(lifeline: int, worker: "Worker", board: Board, patience: float) -> None:
     """End when the supervisor is gone: its end of the pipe closes with it, whatever killed it."""
     os.read(lifeline, 1)
     worker.ask_to_stop()
     threading.Event().wait(patience)
-    worker.ask_to_stop()
+    board.hurry()

@@ -132,6 +132,8 @@ class LoopPool:
 
     def put(self, claim: Claim) -> None:
         loop = self._loop or self._start()
+        if self._waiting.empty():
+            self.last_start = clock.monotonic()
         loop.call_soon_threadsafe(self._waiting.put_nowait, claim)
 
     def withdraw(self) -> list[Claim]:
@@ -180,9 +182,12 @@ class LoopPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _slot(self, slot: int) -> None:
+        me = asyncio.current_task()
+        assert me is not None
         async with ThreadSensitiveContext() as context:
             try:
-                while True:
+                # A body under way takes the cancel for itself and ends well; the slot shall end all the same.
+                while not me.cancelling():
                     await self._run_one(slot, await self._waiting.get())
                     if _has_thread(context):
                         await sync_to_async(care_for_connections)()

@@ -16,7 +16,8 @@ class FileWatch:
         """Return a file that changed or came since the last look, or None."""
         now = dict(self._times())
         changed = next((path for path, time in now.items() if path in self._seen and time != self._seen[path]), None)
-        self._seen = now
+        # A file that is gone for a moment, as some editors do it, is still known when it comes back.
+        self._seen |= now
         return changed
 
     def _times(self) -> Iterator[tuple[Path, float]]:

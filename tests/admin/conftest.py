@@ -13,6 +13,12 @@ __all__ = ["transport"]
 
 
 @pytest.fixture
+def admin_user(db: None) -> User:
+    """Somebody who may do everything; without a password, for to hash one takes a second."""
+    return User.objects.create_user("admin", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
 def staff(db: None) -> Callable[..., Client]:
     """Give `staff(*codenames)`, the client of somebody who may enter the admin and has these permissions."""
 

@@ -26,19 +26,31 @@ def selection(*ids: UUID, action: str = "retry", **others: Any) -> dict[str, Any
 
 
 class Page(HTMLParser):
-    """What a browser would make of a response: its tags with attributes, and its text."""
+    """What a browser would make of a response: its tags with attributes, its text, the cells of its table."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__()
+        self.cells: list[list[str]] = []
+        self.in_cell = False
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.pieces: list[str] = []
         self.feed(response.content.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th") and self.cells:
+            self.cells[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
         self.pieces.append(data)
+        if self.in_cell:
+            self.cells[-1][-1] = " ".join(f"{self.cells[-1][-1]}{data}".split())
 
     @property
     def text(self) -> str:
@@ -47,4 +59,6 @@ class Page(HTMLParser):
 
     def forms(self) -> list[str]:
         """Return where the page's forms of ours send to."""
-        return [attrs["action"] or "" for tag, attrs in self.tags if tag == "form" and attrs.get("class") == "jobs-verb"]
+        return [
+            attrs["action"] or "" for tag, attrs in self.tags if tag == "form" and attrs.get("class") == "jobs-verb"
+        ]

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.django_db
 
 def test_a_worker_shows_where_it_runs_and_what_it_serves(admin_client):
     rows.worker(host="web1", pid=4711, version="0.1", queues=["mail", "default"], concurrency=8)
-    text = Page(admin_client.get(WORKERS)).text
-    assert "Alive web1 4711 0.1 mail, default 8 0.0 s ago" in text.replace("0 ms ago", "0.0 s ago") or "Alive web1" in text
-    assert "mail, default 8" in text
+    *cells, beat = Page(admin_client.get(WORKERS)).cells[-1]
+    assert cells == ["Alive", "web1", "4711", "0.1", "mail, default", "8"]
+    assert beat.endswith(" ago")
 
 
 def test_a_worker_that_does_not_beat_is_silent(admin_client):

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from django_jobs.conf import get_settings
 from django_jobs.handles import queues
+from django_jobs.management import subcommands
 from django_jobs.management.choosing import check_queue
 from django_jobs.management.tables import table
 from django_jobs.models import Queue
@@ -20,13 +21,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="subcommand", required=True, metavar="list|pause|resume")
-        listing = commands.add_parser("list", help="List queues with their living jobs.")
-        pausing = commands.add_parser("pause", help="Start nothing more of a queue; running jobs finish.")
-        resuming = commands.add_parser("resume", help="Let a paused queue go on.")
+        subcommands.add(commands, "list", "List queues with their living jobs.")
+        pausing = subcommands.add(commands, "pause", "Start nothing more of a queue; running jobs finish.")
+        resuming = subcommands.add(commands, "resume", "Let a paused queue go on.")
         for each in (pausing, resuming):
             each.add_argument("name", metavar="NAME")
-        for each in (listing, pausing, resuming):
-            each.add_argument("--json", action="store_true", help="Print JSON, for machines.")
 
     def handle(self, *args: object, **options: Any) -> None:
         match options["subcommand"]:

@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
 from django_jobs.lifecycle import control
-from django_jobs.management import choosing
+from django_jobs.management import choosing, subcommands
 from django_jobs.management.tables import block, facts, table
 from django_jobs.models import Job
 from django_jobs.transitions.claiming import now
@@ -33,21 +33,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="subcommand", required=True, metavar="list|show|retry|cancel|run-now")
-        listing = commands.add_parser("list", help="List jobs, the newest first.")
+        listing = subcommands.add(commands, "list", "List jobs, the newest first.")
         choosing.add_filters(listing)
         listing.add_argument("--limit", type=int, default=20, help="How many at most; 20 by default.")
-        showing = commands.add_parser("show", help="Show all about one job.")
+        showing = subcommands.add(commands, "show", "Show all about one job.")
         showing.add_argument("id", metavar="ID")
-        retrying = commands.add_parser("retry", help="Run jobs again that have ended; failed ones unless told else.")
-        cancelling = commands.add_parser("cancel", help="Cancel jobs that wait, and ask those that run to stop.")
-        hurrying = commands.add_parser("run-now", help="Make scheduled jobs due.")
+        retrying = subcommands.add(commands, "retry", "Run jobs again that have ended; failed ones unless told else.")
+        cancelling = subcommands.add(commands, "cancel", "Cancel jobs that wait, and ask those that run to stop.")
+        hurrying = subcommands.add(commands, "run-now", "Make scheduled jobs due.")
         # Without a state that was asked for, nobody's successful jobs run again.
         choosing.add_choice(retrying, usual_state="failed")
         choosing.add_choice(cancelling)
         choosing.add_choice(hurrying)
         cancelling.add_argument("--reason", default="", help="Kept with the jobs.")
-        for each in (listing, showing, retrying, cancelling, hurrying):
-            each.add_argument("--json", action="store_true", help="Print JSON, for machines.")
 
     def handle(self, *args: object, **options: Any) -> None:
         match options["subcommand"]:

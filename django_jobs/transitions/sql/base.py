@@ -5,7 +5,7 @@ database's clock, at the start of the statement.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,26 @@ from django_jobs.models import Job
 # Column name -> type, in the words of PostgreSQL; the other dialects translate.
 Columns = dict[str, str]
 Row = Sequence[Any]
+
+
+# MySQL takes no statement above 16 MB unless told otherwise, and a character may take 14 bytes on its way there.
+_MOST_CHARACTERS = 1_000_000
+_MOST_ROWS = 1000
+
+
+def portions(records: Sequence[Row]) -> Iterator[list[Row]]:
+    """Divide records into lists that are small enough for one statement each."""
+    portion: list[Row] = []
+    characters = 0
+    for record in records:
+        size = sum(len(value) for value in record if isinstance(value, str))
+        if portion and (len(portion) == _MOST_ROWS or characters + size > _MOST_CHARACTERS):
+            yield portion
+            portion, characters = [], 0
+        portion.append(record)
+        characters += size
+    if portion:
+        yield portion
 
 
 class Dialect(ABC):
@@ -38,7 +58,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def ticks(self, moment: str) -> str:
-        """Return the whole number of 0.1 ms between 2025-01-01 UTC and the moment."""
+        """Return the whole number of 0.1 ms between 2025-01-01 UTC and the moment, at most the last of a band."""
 
     @abstractmethod
     def epoch(self, moment: str) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from django_jobs.definitions.rank import TICKS_PER_SECOND
+from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
 from django_jobs.transitions.sql.base import Columns, Dialect, Row
 
 _TYPES = {
@@ -31,7 +31,8 @@ class MySQL(Dialect):
         return f"({self.now} + INTERVAL ROUND(({seconds}) * 1000000) MICROSECOND)"
 
     def ticks(self, moment: str) -> str:
-        return f"(TIMESTAMPDIFF(MICROSECOND, '2025-01-01', {moment}) DIV {1_000_000 // TICKS_PER_SECOND})"
+        ticks = f"TIMESTAMPDIFF(MICROSECOND, '2025-01-01', {moment}) DIV {1_000_000 // TICKS_PER_SECOND}"
+        return f"LEAST({ticks}, {LAST_TICK})"
 
     def epoch(self, moment: str) -> str:
         return f"(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {moment}) / 1000000e0)"
@@ -48,7 +49,7 @@ class MySQL(Dialect):
         return value if isinstance(value, UUID) else UUID(value)
 
     def time_parameter(self, value: datetime | None) -> Any:
-        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
         if not values:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django_jobs.definitions.rank import ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
+from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
 from django_jobs.transitions.sql.base import Columns, Dialect, Row
 
 
@@ -16,7 +16,8 @@ class PostgreSQL(Dialect):
         return f"({self.now} + {seconds} * INTERVAL '1 second')"
 
     def ticks(self, moment: str) -> str:
-        return f"FLOOR((EXTRACT(EPOCH FROM {moment}) - {ORIGIN_EPOCH_SECONDS}) * {TICKS_PER_SECOND})::bigint"
+        ticks = f"FLOOR((EXTRACT(EPOCH FROM {moment}) - {ORIGIN_EPOCH_SECONDS}) * {TICKS_PER_SECOND})::bigint"
+        return f"LEAST({ticks}, {LAST_TICK})"
 
     def epoch(self, moment: str) -> str:
         return f"EXTRACT(EPOCH FROM {moment})::float8"

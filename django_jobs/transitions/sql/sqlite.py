@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django_jobs.definitions.rank import TICKS_PER_SECOND
+from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
 from django_jobs.transitions.sql.base import Columns, Dialect, Row
 
 _ORIGIN_JULIAN_DAY = 2460676.5
@@ -22,10 +22,12 @@ class SQLite(Dialect):
         return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {seconds}))"
 
     def ticks(self, moment: str) -> str:
-        return f"CAST(ROUND((julianday({moment}) - {_ORIGIN_JULIAN_DAY}) * {86_400 * TICKS_PER_SECOND}) AS INTEGER)"
+        ticks = f"CAST(ROUND((julianday({moment}) - {_ORIGIN_JULIAN_DAY}) * {86_400 * TICKS_PER_SECOND}) AS INTEGER)"
+        # The very last moment of the calendar is rounded up to one that SQLite does not know.
+        return f"MIN(IFNULL({ticks}, {LAST_TICK}), {LAST_TICK})"
 
     def epoch(self, moment: str) -> str:
-        return f"((julianday({moment}) - {_UNIX_JULIAN_DAY}) * 86400.0)"
+        return f"(ROUND((julianday({moment}) - {_UNIX_JULIAN_DAY}) * 86400000) / 1000)"
 
     def latest(self, first: str, second: str) -> str:
         return f"MAX({first}, {second})"
@@ -37,7 +39,7 @@ class SQLite(Dialect):
         return UUID(value)
 
     def time_parameter(self, value: datetime | None) -> Any:
-        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
         texts = [each.hex if isinstance(each, UUID) else each for each in values]

@@ -1,0 +1,48 @@
+"""manage.py jobqueues: list, pause, resume."""
+
+import pytest
+from django.core.management import CommandError
+
+from django_jobs.models import Queue
+from django_jobs.states import State
+from tests import rows
+
+pytestmark = pytest.mark.django_db
+
+
+def test_list_prints_every_queue_with_its_living_jobs(run):
+    rows.put(queue_name="mail")
+    rows.put(State.RUNNING, queue_name="mail")
+    rows.put(State.FAILED, queue_name="mail")
+    Queue.objects.create(name="mail", paused=True, paused_at=rows.now())
+    titles, *lines = run("jobqueues", "list").splitlines()
+    assert titles == "QUEUE    STATE   READY  SCHEDULED  RUNNING  BLOCKED"
+    assert "default  open        0          0        0        0" in lines
+    assert "mail     paused      1          0        1        0" in lines
+
+
+def test_list_gives_machines_the_same_as_json(run_json):
+    rows.put(queue_name="mail", run_after=rows.now() + rows.HOUR, enqueued_at=rows.now())
+    counts = {"ready": 0, "scheduled": 1, "running": 0, "blocked": 0}
+    assert {"name": "mail", "paused": False, **counts} in run_json("jobqueues", "list")
+
+
+def test_a_queue_is_paused_and_goes_on(run):
+    assert run("jobqueues", "pause", "default") == "default is paused; running jobs finish.\n"
+    assert Queue.objects.get(name="default").paused
+    assert run("jobqueues", "pause", "default") == "default was paused already.\n"
+    assert run("jobqueues", "resume", "default") == "default goes on.\n"
+    assert run("jobqueues", "resume", "default") == "default was not paused.\n"
+    assert not Queue.objects.get(name="default").paused
+
+
+def test_machines_are_told_whether_anything_changed(run_json):
+    assert run_json("jobqueues", "pause", "default") == {"name": "default", "paused": True, "changed": True}
+    assert run_json("jobqueues", "pause", "default") == {"name": "default", "paused": True, "changed": False}
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_an_unknown_queue_is_an_error_with_a_hint(run, verb):
+    with pytest.raises(CommandError, match=r"No queue is called 'defautl'. Did you mean 'default'\?"):
+        run("jobqueues", verb, "defautl")
+    assert not Queue.objects.exists()
