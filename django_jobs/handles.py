@@ -1,8 +1,10 @@
 """queues["mail"]: a handle to look at a queue and steer it."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Count, Min, Q
 
@@ -24,6 +26,8 @@ class QueueCounts:
     scheduled: int = 0
     running: int = 0
     blocked: int = 0
+    # For how long the job that has been due longest waits; None if none is due.
+    oldest_age: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,7 @@ class QueueHandle:
 
     def oldest_age(self) -> timedelta | None:
         """Return for how long the job that has been due longest waits, or None if none is due."""
-        present = now(get_settings().DATABASE)
-        oldest = self.jobs().filter(state=State.READY, run_after__lte=present).aggregate(oldest=Min("run_after"))
-        return None if oldest["oldest"] is None else max(present - oldest["oldest"], timedelta(0))
+        return self.counts().oldest_age
 
 
 class Queues:
@@ -79,19 +81,21 @@ class Queues:
 
 
 def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
-    ready, due = Q(state=State.READY), Q(run_after__lte=now(get_settings().DATABASE))
-    rows = (
-        jobs.alive()
-        .order_by()
-        .values_list("queue_name")
-        .annotate(
-            ready=Count("pk", filter=ready & due),
-            scheduled=Count("pk", filter=ready & ~due),
-            running=Count("pk", filter=Q(state=State.RUNNING)),
-            blocked=Count("pk", filter=Q(state=State.BLOCKED)),
-        )
+    """Ask once a state: over the jobs of each there is an index, over all that live there is none."""
+    present = now(get_settings().DATABASE)
+    by_queue = jobs.order_by().values_list("queue_name")
+    due = Q(run_after__lte=present)
+    waiting = by_queue.filter(state=State.READY).annotate(
+        ready=Count("pk", filter=due), scheduled=Count("pk", filter=~due), first=Min("run_after")
     )
-    return {name: QueueCounts(*counts) for name, *counts in rows}
+    counted: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, ready, scheduled, first in waiting:
+        age = present - first if ready else None
+        counted[name] = {"ready": ready, "scheduled": scheduled, "oldest_age": age}
+    for state in (State.RUNNING, State.BLOCKED):
+        for name, count in by_queue.filter(state=state).annotate(count=Count("pk")):
+            counted[name][state.value] = count
+    return {name: QueueCounts(**counts) for name, counts in counted.items()}
 
 
 queues = Queues()

@@ -15,13 +15,13 @@ from django_jobs.transports.base import Bell, Taken, Transport
 
 
 class RecordingTransport(Transport):
-    """Keeps each announcement as one list; one that is `away` cannot be reached."""
+    """Keeps each announcement as one list; `away` it cannot be reached, `flushed` it has lost its memory."""
 
     name: ClassVar[str] = "recording"
 
     def __init__(self) -> None:
         self.announced: list[list[Bell]] = []
-        self.away = False
+        self.away = self.flushed = False
         self.asked = 0
         self.woken = 0
 
@@ -43,7 +43,12 @@ class RecordingTransport(Transport):
     def wake(self) -> None:
         self.woken += 1
 
+    def is_flushed(self) -> bool:
+        return self.flushed
+
     def describe(self) -> str:
+        if self.away:
+            raise TransportError("Nobody is there.")
         return "recording"
 
 

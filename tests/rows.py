@@ -11,9 +11,10 @@ from django_jobs.definitions.rank import rank
 from django_jobs.models import Job, Worker
 from django_jobs.states import ENDED, State
 from django_jobs.transitions.claiming import claim_ids
+from tests.samples import mail, note, with_context
 
 HOUR = timedelta(hours=1)
-NAMES = ("samples.note", "samples.mail", "samples.with_context")
+NAMES = (note.name, mail.name, with_context.name)
 ERROR = ErrorReport(class_path="builtins.ValueError", message="No such order.", traceback="Traceback: ...")
 
 
@@ -64,6 +65,24 @@ def claim_one(job: Job, *, owner: UUID | None = None) -> Claim:
     """Claim this very job, for a new worker unless told for whom."""
     (claim,) = claim_ids("default", owner or worker(), [job.pk], NAMES)
     return claim
+
+
+def claim_of(job: Job) -> Claim:
+    """Return the claim that a row would belong to if it were running."""
+    return Claim(
+        id=job.pk,
+        name=job.name,
+        queue_name=job.queue_name,
+        rank=job.rank,
+        fence=job.fence,
+        attempt=job.attempt,
+        starts=job.starts,
+        max_attempts=job.max_attempts,
+        owner=job.owner or uuid4(),
+        arguments=job.arguments,
+        backoff=job.backoff,
+        enqueued=job.enqueued_at.timestamp(),
+    )
 
 
 def running(**fields: Any) -> tuple[Job, Claim]:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 import tempfile
 import uuid
+from pathlib import Path
 
 from tests.databases import databases
 
@@ -11,6 +13,9 @@ from tests.databases import databases
 RUN = os.environ.setdefault("DJANGO_JOBS_TEST_RUN", uuid.uuid4().hex[:12])
 os.environ.setdefault("DJANGO_JOBS_TEST_DATABASE", f"sqlite://{tempfile.gettempdir()}/django_jobs-{RUN}.sqlite3")
 REDIS = os.environ.get("DJANGO_JOBS_TEST_REDIS")
+
+# The example's app is tested here as well: on the databases and transports that the environment names.
+sys.path.append(str(Path(__file__).parents[1] / "example_project"))
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
@@ -31,10 +36,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_jobs",
+    "catalogue",
     "tests.project",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "tests.project.security.strict_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Event
 from typing import Any, TypeVar
 
-from django.db import connections
+from django.db import connections, transaction
 
 Result = TypeVar("Result")
 
@@ -49,3 +49,28 @@ def own_connections(options: dict[str, dict[str, Any]]) -> Iterator[None]:
         yield
     finally:
         connections.close_all()
+
+
+@contextmanager
+def elsewhere(act: Callable[[], object]) -> Iterator[None]:
+    """Run `act` in a transaction of another connection, and commit it only after the block."""
+    acted, may_commit = Event(), Event()
+
+    def run() -> None:
+        with own_connections({}):
+            try:
+                with transaction.atomic():
+                    act()
+                    acted.set()
+                    may_commit.wait(DEADLINE_SECONDS)
+            finally:
+                acted.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run)
+        try:
+            acted.wait(DEADLINE_SECONDS)
+            yield
+        finally:
+            may_commit.set()
+            future.result()

@@ -87,3 +87,7 @@ def result(job: Job) -> SafeString | str:
 
 def _pretty(value: object) -> SafeString:
     return code(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def link(url: str, text: object) -> SafeString:
+    return format_html('<a href="{}">{}</a>', url, text)

@@ -1,89 +1,57 @@
-"""The list of jobs, the page of one, and "run it again"."""
+"""The list of jobs, the page of one, and the verbs on both."""
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from urllib.parse import quote
 
-from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
-from django_jobs.admin import audit, formatting
+from django_jobs.admin import formatting, job_list
 from django_jobs.admin.read_only import ReadOnlyAdmin
-from django_jobs.handles import queues
-from django_jobs.lifecycle import control
-from django_jobs.models import Job, JobQuerySet
+from django_jobs.admin.steering import steer
+from django_jobs.admin.timeline import timeline
+from django_jobs.admin.verbs import CANCEL, REMOVE, REPRIORITIZE, RETRY, RUN_NOW, VERBS, Verb
+from django_jobs.admin.waiting import reasons
+from django_jobs.models import Job, JobQuerySet, Worker
 
 # The newest; a job may have had thousands.
 MOST_ATTEMPTS = 50
-# What a list never shows and may be large.
-NOT_IN_LISTS = ("arguments", "result_text", "error", "idempotency_key", "key_digest", "arguments_digest")
-
-
-class PhaseFilter(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(formatting.PHASES.items())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
-        phase = self.value()
-        return getattr(queryset, phase)() if phase in formatting.PHASES else queryset
-
-
-class QueueFilter(admin.SimpleListFilter):
-    """The queues that are known: to ask the jobs for theirs would read them all."""
-
-    title = _("queue")
-    parameter_name = "queue_name"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(queue.name, queue.name) for queue in queues]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
-        name = self.value()
-        return queryset.filter(queue_name=name) if name else queryset
-
-
-class JobList(ChangeList):
-    def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Job]:
-        return super().get_queryset(request, exclude_parameters).defer(*NOT_IN_LISTS)
 
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
     list_display = ("phase", "name", "queue_name", "shown_attempt", "age", "duration")
     list_display_links = ("name",)
-    list_filter = (PhaseFilter, QueueFilter)
-    ordering = ("-id",)
-    # Shows the box; what it looks for is said below.
+    list_filter = (job_list.PhaseFilter, job_list.QueueFilter)
+    # Shows the box; what it looks for is said in `job_list`.
     search_fields = ("id", "name")
-    search_help_text = _("The id of a job, or the beginning of a name.")
-    actions = ("retry",)
+    search_help_text = _("The id of a job, its idempotency key, or the beginning of its name.")
+    actions = ("retry", "cancel", "run_now", "reprioritize", "remove")
 
     # The list
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return JobList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[job_list.JobList]:
+        return job_list.JobList
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        return job_list.WAITING_ORDER if job_list.phase(request) in job_list.WAITING else ("-pk",)
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Paginator[Any]:
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        paginator.counts_all = job_list.phase(request) in job_list.ALIVE
+        return paginator
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
         term = search_term.strip()
-        try:
-            return queryset.filter(pk=UUID(term)), False
-        except ValueError:
-            return queryset.filter(name__startswith=term) if term else queryset, False
+        return job_list.search(queryset, term) if term else queryset, False
 
     @admin.display(description=_("state"))
     def phase(self, job: Job) -> SafeString:
@@ -104,17 +72,25 @@ class JobAdmin(ReadOnlyAdmin):
     # The page
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        state = ["phase", "error", "name", "queue_name", "priority", "shown_attempt"]
-        timeline = ["enqueued_at", "run_after", "started_at", "finished_at", "duration", "expires_at"]
-        behind = ["id", "owner", "starts", "stalls", "suspect", "cancel_requested", "deadline_at", "backoff", "lifo"]
+        state = ["phase", "error", "name", "shown_queue", "shown_worker", "priority", "shown_attempt"]
+        times = ["age", "duration", "run_after", "expires_at", "deadline_at"]
+        behind = ["id", "starts", "stalls", "suspect", "cancel_requested", "backoff", "lifo"]
         behind += ["group", "idempotency_key", "key_expires_at"]
         call = [(_("Call"), {"fields": ["shown_arguments", "shown_result"]})]
         return [
             (None, {"fields": state}),
-            (_("Timeline"), {"fields": timeline}),
             *(call if self.may_view_payload(request) else []),
-            (_("Details"), {"fields": behind, "classes": ["collapse"]}),
+            (_("Details"), {"fields": [*times, *behind], "classes": ["collapse"]}),
         ]
+
+    @admin.display(description=_("queue"))
+    def shown_queue(self, job: Job) -> SafeString:
+        return formatting.link(self._queue_url(job), job.queue_name)
+
+    @admin.display(description=_("worker"))
+    def shown_worker(self, job: Job) -> SafeString | str:
+        worker = Worker.objects.using(job._state.db).filter(pk=job.owner).first() if job.owner else None
+        return formatting.link(self._url("worker_change", worker.pk), worker) if worker else formatting.NOTHING
 
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:
@@ -133,48 +109,72 @@ class JobAdmin(ReadOnlyAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        context["attempts"] = obj.attempts.order_by("-id")[:MOST_ATTEMPTS]
-        context["may_retry"] = obj.is_finished and self.has_retry_permission(request)
+        now = formatting.seen_at(obj)
+        attempts = list(obj.attempts.order_by("-id")[:MOST_ATTEMPTS])
+        workers = Worker.objects.using(obj._state.db).in_bulk({each.worker for each in attempts})
+        context["attempts"] = [(each, workers.get(each.worker)) for each in attempts]
+        context["timeline"] = timeline(obj, attempts, now)
+        context["reasons"] = reasons(obj, now, self._queue_url(obj))
+        context["verbs"] = self._verbs_for(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _url(self, page: str, *args: object) -> str:
+        return reverse(f"admin:django_jobs_{page}", args=args, current_app=self.admin_site.name)
+
+    def _queue_url(self, job: Job) -> str:
+        """A queue has its place on the page of all, whether it has a row or not."""
+        return f"{self._url('queue_changelist')}#queue-{quote(job.queue_name)}"
+
+    def _verbs_for(self, request: HttpRequest, job: Job) -> list[Verb]:
+        """Return what this user can do to the job as it is now."""
+        row = Job.objects.using(job._state.db).filter(pk=job.pk)
+        return [verb for verb in VERBS if self.may(request, verb.name) and verb.can(row).exists()]
 
     # Permissions
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "retry")
 
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "cancel")
+
+    def has_run_now_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "run_now")
+
+    def has_reprioritize_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "reprioritize")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "remove")
+
     def may_view_payload(self, request: HttpRequest) -> bool:
         return request.user.has_perm(f"{self.opts.app_label}.view_payload")
 
-    # Run again
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.retry_view)
-        return [path("<uuid:job_id>/retry/", view, name="django_jobs_job_retry"), *super().get_urls()]
+    # The verbs: of the list, and of the buttons on the page of a job, which send to the list as well.
 
     @admin.action(description=_("Retry selected jobs"), permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: JobQuerySet) -> None:
-        # "All" of a list means as many as the list said there are.
-        self._retry(request, list(queryset.values_list("pk", flat=True)[: self.paginator.limit]))
+    def retry(self, request: HttpRequest, queryset: JobQuerySet) -> HttpResponse | None:
+        return self._steer(request, RETRY, queryset)
 
-    @method_decorator(require_POST)
-    def retry_view(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        """The button on the page of a job."""
-        if not self.has_retry_permission(request):
-            raise PermissionDenied
-        job = get_object_or_404(self.get_queryset(request), pk=job_id)
-        self._retry(request, [job.pk])
-        page = reverse("admin:django_jobs_job_change", args=[job.pk], current_app=self.admin_site.name)
-        return HttpResponseRedirect(page)
+    @admin.action(description=_("Cancel selected jobs"), permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: JobQuerySet) -> HttpResponse | None:
+        return self._steer(request, CANCEL, queryset)
 
-    def _retry(self, request: HttpRequest, ids: Sequence[UUID]) -> None:
-        retried = control.retry(ids)
-        told = ngettext(
-            "%(retried)d of %(chosen)d job will run again.",
-            "%(retried)d of %(chosen)d jobs will run again.",
-            len(ids),
-        ) % {"retried": retried, "chosen": len(ids)}
-        audit.record(request, self.get_queryset(request), ids, told)
-        if retried == len(ids):
-            self.message_user(request, told, messages.SUCCESS)
-        else:
-            self.message_user(request, f"{told} {_('Only jobs that have ended can.')}", messages.WARNING)
+    @admin.action(description=_("Run selected jobs now"), permissions=["run_now"])
+    def run_now(self, request: HttpRequest, queryset: JobQuerySet) -> HttpResponse | None:
+        return self._steer(request, RUN_NOW, queryset)
+
+    @admin.action(description=_("Change priority of selected jobs"), permissions=["reprioritize"])
+    def reprioritize(self, request: HttpRequest, queryset: JobQuerySet) -> HttpResponse | None:
+        return self._steer(request, REPRIORITIZE, queryset)
+
+    @admin.action(description=_("Remove selected jobs"), permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: JobQuerySet) -> HttpResponse | None:
+        return self._steer(request, REMOVE, queryset)
+
+    def _steer(self, request: HttpRequest, verb: Verb, jobs: JobQuerySet) -> HttpResponse | None:
+        response = steer(self, request, verb, jobs)
+        if response is not None or "from_page" not in request.POST:
+            return response
+        job = jobs.first()
+        return HttpResponseRedirect(self._url("job_changelist") if job is None else self._url("job_change", job.pk))

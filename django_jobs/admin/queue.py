@@ -13,9 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from django_jobs.admin import audit
+from django_jobs.admin.formatting import NOTHING
 from django_jobs.admin.read_only import ReadOnlyAdmin
+from django_jobs.definitions.durations import in_words
 from django_jobs.errors import InvalidOption
-from django_jobs.handles import queues
+from django_jobs.handles import QueueCounts, queues
 from django_jobs.models import Queue
 
 
@@ -71,10 +73,14 @@ class QueueAdmin(ReadOnlyAdmin):
             return
         told = _("%(queue)s is paused; running jobs finish.") if pause else _("%(queue)s goes on.")
         rows = self.get_queryset(request)
-        audit.record(request, rows, rows.filter(name=name).values_list("pk", flat=True), told % {"queue": name})
+        audit.record(request, list(rows.filter(name=name)), told % {"queue": name})
         self.message_user(request, told % {"queue": name}, messages.SUCCESS)
 
     def _rows(self, request: HttpRequest) -> list[dict[str, Any]]:
         stored = {queue.name: queue for queue in self.get_queryset(request)}
-        counted = queues.counts()
-        return [{"name": name, "queue": stored.get(name), "counts": counted[name]} for name in counted]
+        return [_row(name, stored.get(name), counts) for name, counts in queues.counts().items()]
+
+
+def _row(name: str, queue: Queue | None, counts: QueueCounts) -> dict[str, Any]:
+    oldest = NOTHING if counts.oldest_age is None else in_words(counts.oldest_age)
+    return {"name": name, "queue": queue, "counts": counts, "oldest": oldest}

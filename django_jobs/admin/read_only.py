@@ -13,11 +13,20 @@ from django.utils.functional import cached_property
 from django_jobs.conf import get_settings
 from django_jobs.models.functions import DatabaseNow
 
+# As far as a list reaches, and as far as it is searched where no index helps.
+MOST_LISTED = 100_000
+
+
+def grouped(number: int) -> str:
+    """Return a number with its thousands apart, as the language of the page has them."""
+    return number_format(number, force_grouping=True)
+
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages through the first `limit` rows, and looks at no more than those to count them."""
+    """Pages through the first `limit` rows; looks at one more to count them, unless it `counts_all`."""
 
-    limit = 100_000
+    limit = MOST_LISTED
+    counts_all = False
 
     @cached_property
     def count(self) -> int:
@@ -29,12 +38,20 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
     @property
     def shown_limit(self) -> str:
-        return number_format(self.limit, force_grouping=True)
+        return grouped(self.limit)
+
+    @property
+    def shown_count(self) -> str:
+        """How many there are, as far as that is known."""
+        return grouped(self._counted) if self.counts_all or not self.has_more else f"{self.shown_limit}+"
 
     @cached_property
     def _counted(self) -> int:
         rows = self.object_list
-        return rows.order_by()[: self.limit + 1].count() if isinstance(rows, QuerySet) else len(rows)
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        rows = rows.order_by()
+        return rows.count() if self.counts_all else rows[: self.limit + 1].count()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -43,7 +60,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    # Any other order than the key's would sort the whole table.
+    # Any other order than an index's would sort the whole table.
     sortable_by = ()
 
     class Media:
@@ -54,6 +71,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         rows = super().get_queryset(request).using(get_settings().DATABASE)
         timed: QuerySet[Any] = rows.annotate(seen_at=DatabaseNow())
         return timed
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow our own filters: any other could look into columns that the user may not see, in every row."""
+        return any(lookup == getattr(each, "parameter_name", None) for each in self.list_filter)
 
     def has_add_permission(self, request: HttpRequest, *args: object) -> bool:
         return False

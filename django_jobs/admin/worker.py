@@ -1,7 +1,12 @@
 """The workers: who lives, who died, and what each can run."""
 
 from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -11,18 +16,29 @@ from django_jobs.admin import formatting
 from django_jobs.admin.read_only import ReadOnlyAdmin
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
-from django_jobs.models import Worker
+from django_jobs.models import Job, Worker
+from django_jobs.states import State
+
+# A worker may be given any concurrency.
+MOST_JOBS = 100
 
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("life", "host", "pid", "version", "shown_queues", "concurrency", "beat")
+    list_display = ("life", "host", "pid", "version", "shown_queues", "concurrency", "current_jobs", "beat")
     list_display_links = ("host",)
     ordering = ("-id",)
     fields = (
         *("life", "host", "pid", "supervisor_pid", "version", "concurrency"),
-        *("shown_queues", "shown_names", "started_at", "beat_at", "dead_at"),
+        *("started_at", "beat_at", "dead_at", "shown_queues", "linked_jobs", "shown_names"),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        """Count what each runs, by the index over owners; whatever a lost row owned is not shown."""
+        running = Job.objects.filter(state=State.RUNNING, owner=OuterRef("pk")).order_by().values("owner")
+        counted = running.annotate(count=Count("pk")).values("count")
+        workers: QuerySet[Worker] = super().get_queryset(request)
+        return workers.annotate(running=Coalesce(Subquery(counted), 0))
 
     @admin.display(description=gettext_lazy("state"))
     def life(self, worker: Worker) -> SafeString:
@@ -40,7 +56,29 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("queues"))
     def shown_queues(self, worker: Worker) -> str:
-        return ", ".join(worker.queues)
+        return ", ".join(worker.queues) or _("All")
+
+    @admin.display(description=gettext_lazy("current jobs"))
+    def current_jobs(self, worker: Worker) -> SafeString | int:
+        count: int = vars(worker)["running"]
+        page = reverse("admin:django_jobs_worker_change", args=[worker.pk], current_app=self.admin_site.name)
+        return formatting.link(page, count) if count else count
+
+    @admin.display(description=gettext_lazy("current jobs"))
+    def linked_jobs(self, worker: Worker) -> SafeString | str:
+        """The jobs it runs, each with the time it has taken so far."""
+        running = Job.objects.using(worker._state.db).filter(state=State.RUNNING, owner=worker.pk)
+        links = [self._linked(job, worker) for job in running.only("name", "started_at").order_by("pk")[:MOST_JOBS]]
+        return format_html_join(format_html("<br>"), "{}", ([each] for each in links)) or formatting.NOTHING
+
+    def _linked(self, job: Job, worker: Worker) -> SafeString:
+        page = reverse("admin:django_jobs_job_change", args=[job.pk], current_app=self.admin_site.name)
+        return format_html(
+            "{} {}, {}",
+            formatting.link(page, job.name),
+            job.short_id,
+            in_words(formatting.ago(job.started_at, worker)) if job.started_at else _("not started"),
+        )
 
     @admin.display(description=gettext_lazy("job names"))
     def shown_names(self, worker: Worker) -> SafeString:

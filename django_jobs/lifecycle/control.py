@@ -29,11 +29,8 @@ Progress = Callable[[int], None]
 def cancel(jobs: Jobs, reason: str = "", *, progress: Progress | None = None) -> int:
     """Cancel those that wait and ask those that run; return how many. A running one may still succeed."""
 
-    def step(using: str, ids: Sequence[UUID]) -> int:
-        cancelled = steering.cancel(using, ids, reason or "Cancelled by hand.")
-        return len(cancelled) + len(steering.ask_to_cancel(using, ids))
-
-    return _in_steps(jobs, step, progress)
+    reason = reason or "Cancelled by hand."
+    return _in_steps(jobs, lambda using, ids: len(steering.cancel(using, ids, reason)), progress)
 
 
 def retry(jobs: Jobs, *, reset_attempts: bool = True, progress: Progress | None = None) -> int:

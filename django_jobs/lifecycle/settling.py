@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -46,11 +45,11 @@ def settle_and_claim(
     """
     tries = 0
 
-    def work() -> tuple[dict[UUID, Written], list[Claim]]:
+    def work() -> tuple[list[tuple[Ended, Written]], list[Claim]]:
         nonlocal tries
         tries += 1
         # After a collision do not wait for anybody's lock: the rest of the batch must go on.
-        written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else {}
+        written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else []
         return written, claim()
 
     try:
@@ -85,13 +84,14 @@ _NOTE = ErrorReport(
 )
 
 
-def _sort(using: str, ended: Sequence[Ended], written: dict[UUID, Written]) -> Settled:
-    settled = Settled(written=[(each, written[each.claim.id]) for each in ended if each.claim.id in written])
-    missing = [each for each in ended if each.claim.id not in written]
+def _sort(using: str, ended: Sequence[Ended], written: list[tuple[Ended, Written]]) -> Settled:
+    settled = Settled(written=written)
+    done = {id(each) for each, _ in written}
+    missing = [each for each in ended if id(each) not in done]
     if missing:
-        locked = still_owned(using, [each.claim for each in missing])
-        settled.locked = [each for each in missing if each.claim.id in locked]
-        settled.fenced = [each for each in missing if each.claim.id not in locked]
+        owned = still_owned(using, [each.claim for each in missing])
+        settled.locked = [each for each in missing if (each.claim.id, each.claim.fence) in owned]
+        settled.fenced = [each for each in missing if (each.claim.id, each.claim.fence) not in owned]
         for each in settled.fenced:
             logger.warning(
                 "Attempt %s of job %s (%s) ended too late: the job was taken from this worker. Nothing was written.",

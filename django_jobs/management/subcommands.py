@@ -12,7 +12,7 @@ FLAGS = ("--traceback", "--no-color", "--force-color")
 
 def add(commands: Any, name: str, help: str) -> CommandParser:
     """Add a sub-command, which can also answer in JSON."""
-    parser: CommandParser = commands.add_parser(name, help=help)
+    parser: CommandParser = commands.add_parser(name, help=help, description=help)
     parser.add_argument("--json", action="store_true", help="Print JSON, for machines.")
     for names in WITH_VALUE:
         parser.add_argument(*names, default=SUPPRESS, help=SUPPRESS, type=int if "-v" in names else str)

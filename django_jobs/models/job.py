@@ -53,6 +53,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def ended(self) -> "JobQuerySet":
         return self.filter(state__in=ENDED)
 
+    def oldest_of_newest(self, count: int) -> UUID | None:
+        """Return the id with which the newest `count` of these jobs begin, or None if there are fewer."""
+        return self.order_by("-pk").values_list("pk", flat=True)[count - 1 : count].first()
+
 
 class Job(models.Model):
     """One job. Written by the verbs alone: saving a changed instance would pass by every guard."""
@@ -142,11 +146,12 @@ class Job(models.Model):
                 otherwise=("key_digest",),
                 unique=True,
             ),
-            # The list of what failed, newest first.
+            # Lists of what is rare, newest first. A job that succeeds is never in it.
             PartialIndex(
-                name="django_jobs_failed",
-                fields=("id",),
-                only=Q(state="failed"),
+                name="django_jobs_rare",
+                fields=("state", "id"),
+                # Not IN: SQLite sees only in an OR that a single state is meant.
+                only=Q(state="blocked") | Q(state="failed") | Q(state="cancelled"),
                 otherwise=("state", "id"),
             ),
         ]

@@ -39,7 +39,7 @@ def claim_ids(
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
-    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="id", limit=limit, suspect=False)
+    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="rank, id", limit=limit, suspect=False)
     position = {each: index for index, each in enumerate(ids)}
     return sorted(claims, key=lambda claim: position[claim.id])
 

@@ -24,9 +24,11 @@ from django_jobs.definitions.outcomes import (
 from django_jobs.models import Attempt
 from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect
+from django_jobs.transitions.sql.base import Dialect, Row, portions
 
 PATIENCE_MILLISECONDS = 50
+# Tracebacks are long, and no statement may be.
+RECORDS = 20
 CANCELLED_WHILE_RUNNING = "Cancelled while it was running."
 NO_ERROR = ErrorReport(class_path="", message="", traceback="")
 
@@ -56,21 +58,21 @@ _COLUMNS = {
 _GUARD = "j.state = 'running' AND j.fence = o.its_fence AND j.owner = o.its_owner"
 
 
-def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = False) -> dict[UUID, Written]:
-    """Write down how these attempts ended; return the rows that were still theirs.
+def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = False) -> list[tuple[Ended, Written]]:
+    """Write down how these attempts ended; return those whose rows were still theirs, with the rows as they are now.
 
     `now` is this host's monotonic time, from which the ages of their beginnings and ends are taken. Someone who
     holds a lock is waited for but a moment (then: OperationalError), or with `skip_locked` not at all.
     """
     if not skip_locked:
         dialect(using).limit_lock_waits(PATIENCE_MILLISECONDS)
-    written: dict[UUID, Written] = {}
     by_move: dict[str, list[Ended]] = {}
     for each in ended:
         by_move.setdefault(move_of(each.outcome).name, []).append(each)
+    written: list[tuple[Ended, Written]] = []
     for group in by_move.values():
-        written |= _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
-    _keep_attempts(using, [each for each in ended if each.claim.id in written], now)
+        written += _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
+    _keep_attempts(using, [each for each, _ in written], now)
     return written
 
 
@@ -91,29 +93,33 @@ def move_of(outcome: Outcome) -> Move:
             return GIVE_BACK
 
 
-def still_owned(using: str, claims: Sequence[Claim]) -> set[UUID]:
-    """Return those whose rows still carry the claim: they were not written because somebody held a lock."""
+def still_owned(using: str, claims: Sequence[Claim]) -> set[tuple[UUID, int]]:
+    """Return id and fence of those whose rows still carry them: somebody held a lock while they should be written."""
     sql = dialect(using)
     among, parameters = sql.among("id", [claim.id for claim in claims])
     rows = sql.query(f"SELECT id, fence FROM {sql.job} WHERE {among} AND state = 'running'", parameters)
-    fences = {claim.id: claim.fence for claim in claims}
-    return {id for raw, fence in rows if fences[id := sql.read_id(raw)] == fence}
+    return {(sql.read_id(id), fence) for id, fence in rows} & {(claim.id, claim.fence) for claim in claims}
 
 
-def _end_alike(using: str, move: Move, ended: Sequence[Ended], now: float, skip_locked: bool) -> dict[UUID, Written]:
+def _end_alike(
+    using: str, move: Move, ended: Sequence[Ended], now: float, skip_locked: bool
+) -> list[tuple[Ended, Written]]:
     sql = dialect(using)
-    records = sorted(_record(sql, each, now) for each in ended)
+    # By fence, for a job may be here twice: as it was before it was taken from us, and as we claimed it again.
+    by_claim = {(each.claim.id, each.claim.fence): each for each in ended}
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
-    sets = [f"state = {_target(move)}", *_SETS[move.name](sql), "owner = NULL", "deadline_at = NULL"]
-    returning = "j.id, j.state, j.queue_name, j.rank"
-    rows = sql.update_each(_COLUMNS, records, ", ".join(sets), _GUARD, returning, skip_locked=skip_locked)
-    return {
-        sql.read_id(id): Written(sql.read_id(id), State(state), queue_name, int(rank))
-        for id, state, queue_name, rank in rows
-    }
+    sets = ", ".join([f"state = {_target(move)}", *_SETS[move.name](sql), "owner = NULL", "deadline_at = NULL"])
+    returning = "j.id, j.fence, j.state, j.queue_name, j.rank"
+    written: list[tuple[Ended, Written]] = []
+    for records in portions(sorted(_record(sql, each, now) for each in by_claim.values())):
+        for row in sql.update_each(_COLUMNS, records, sets, _GUARD, returning, skip_locked=skip_locked):
+            id, fence, state, queue_name, rank = row
+            id = sql.read_id(id)
+            written.append((by_claim[id, fence], Written(id, State(state), queue_name, int(rank))))
+    return written
 
 
-def _record(sql: Dialect, each: Ended, now: float) -> tuple[object, ...]:
+def _record(sql: Dialect, each: Ended, now: float) -> Row:
     text, delay, begun = None, 0.0, 1
     match each.outcome:
         case Succeeded(result):
@@ -203,7 +209,8 @@ def _keep_attempts(using: str, ended: Sequence[Ended], now: float) -> None:
                 datetime.fromtimestamp(offset + each.finished, UTC),
             )
             for each in kept
-        ]
+        ],
+        batch_size=RECORDS,
     )
 
 

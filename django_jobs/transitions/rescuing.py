@@ -115,6 +115,11 @@ def release(using: str, worker: UUID, claims: Sequence[tuple[UUID, int]]) -> lis
 
 
 def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
+    running = Job.objects.using(using).filter(pk__in=ids, state=State.RUNNING).order_by("pk")
+    # Locked before the attempt is recorded: of two rescuers one does, and nobody for a row that it cannot have.
+    ids = list(running.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    if not ids:
+        return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     over = "stalls + 1 > max_stalls"

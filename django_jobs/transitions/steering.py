@@ -28,15 +28,19 @@ _RETURNING = "id, queue_name, rank, suspect"
 
 
 def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
-    """Cancel those that have not started."""
+    """Cancel those that have not started, and flag those that run: every end of theirs but success becomes cancelled.
+
+    In one statement: between two a job could go from one kind to the other, and none would see it.
+    """
     sql = dialect(using)
-    sets = f"state = '{CANCEL.target.value}', error = %s, finished_at = {sql.now}"
-    return _move(sql, sets, [reason[:500]], ids, _from(CANCEL))
-
-
-def ask_to_cancel(using: str, ids: Collection[UUID]) -> list[Moved]:
-    """Flag those that are running: every end but success becomes cancelled."""
-    return _move(dialect(using), "cancel_requested = TRUE", [], ids, "state = 'running' AND NOT cancel_requested")
+    runs = "state = 'running'"
+    # The state comes last: MySQL assigns from left to right.
+    sets = (
+        f"cancel_requested = {runs}, error = CASE WHEN {runs} THEN error ELSE %s END, "
+        f"finished_at = CASE WHEN {runs} THEN NULL ELSE {sql.now} END, "
+        f"state = CASE WHEN {runs} THEN state ELSE '{CANCEL.target.value}' END"
+    )
+    return _move(sql, sets, [reason[:500]], ids, f"({_from(CANCEL)} OR ({runs} AND NOT cancel_requested))")
 
 
 def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Moved]:

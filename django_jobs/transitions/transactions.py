@@ -21,18 +21,19 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
     What it writes must be guarded: a commit whose answer was lost is repeated too.
     """
     for remaining in range(tries - 1, -1, -1):
+        before = connections[using].connection
         try:
             with transaction.atomic(using=using):
                 return work()
         except (OperationalError, InterfaceError) as error:
-            if not remaining or not _may_pass(using, error):
+            if not remaining or not _may_pass(using, error, before):
                 raise
             # Those who collided must not collide again.
             time.sleep(random.uniform(0.001, 0.02))
     raise AssertionError("unreachable")
 
 
-def _may_pass(using: str, error: OperationalError | InterfaceError) -> bool:
+def _may_pass(using: str, error: OperationalError | InterfaceError, before: object) -> bool:
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) in _STATES:
         return True
@@ -41,7 +42,8 @@ def _may_pass(using: str, error: OperationalError | InterfaceError) -> bool:
     connection = connections[using]
     if connection.vendor == "sqlite":
         return "locked" in str(error)
-    if connection.connection is None or not connection.is_usable():
-        connection.close()
-        return True
-    return False
+    # Django may have put a new connection in the place of a lost one already.
+    if connection.connection is not None and connection.connection is before and connection.is_usable():
+        return False
+    connection.close()
+    return True

@@ -35,8 +35,9 @@ class Chores(Service):
     def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
         super().__init__()
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "fresh sweep", "full sweep", "rescue"), 0.0)
-        self._next["full sweep"] = clock.monotonic() + FULL_PAUSE_SECONDS * random.random()
+        self._next = dict.fromkeys(("look around", "rescue"), 0.0)
+        if transport.hands_out:
+            self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
         self._suspected: set[UUID] = set()
 

@@ -1,6 +1,7 @@
 """Database connections of a worker: its own, which decide, and those of the bodies, which are kept between jobs."""
 
 import copy
+import logging
 import threading
 
 from django.db import connections
@@ -8,6 +9,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
 from django_jobs import clock
+
+logger = logging.getLogger("django_jobs")
 
 OLDEST_SECONDS = 300.0
 IDLE_SECONDS = 60.0
@@ -42,24 +45,33 @@ def close_connections() -> None:
 def care_for_connections() -> None:
     """Leave this thread's connections clean after a body, and open: a reconnect per job would cost more than the job.
 
-    Closed is what a body left in a transaction, what broke, and what is old.
+    Closed is what a body left in a transaction, what broke, and what is old. Whatever a body did to a connection:
+    this raises nothing, for the thread has more jobs to run.
     """
+    for connection in connections.all(initialized_only=True):
+        try:
+            _care(connection)
+        except Exception:
+            logger.exception("A job left the connection %r in a state that cannot be mended.", connection.alias)
+            connection.connection = None
+
+
+def _care(connection: BaseDatabaseWrapper) -> None:
     ages: dict[str, tuple[object, float]] = _ages.__dict__
     now = clock.monotonic()
-    for connection in connections.all(initialized_only=True):
-        raw = connection.connection
-        if raw is None:
-            continue
-        known, since = ages.get(connection.alias, (None, now))
-        if known is not raw:
-            ages[connection.alias] = (raw, now)
-            since = now
-        if connection.in_atomic_block or not connection.get_autocommit():
-            _abandon(connection)
-        elif now - since > OLDEST_SECONDS or (connection.errors_occurred and not connection.is_usable()):
-            connection.close()
-        connection.errors_occurred = False
-        connection.queries_log.clear()
+    raw = connection.connection
+    if raw is None:
+        return
+    known, since = ages.get(connection.alias, (None, now))
+    if known is not raw:
+        ages[connection.alias] = (raw, now)
+        since = now
+    if connection.in_atomic_block or not connection.get_autocommit():
+        _abandon(connection)
+    elif now - since > OLDEST_SECONDS or (connection.errors_occurred and not connection.is_usable()):
+        connection.close()
+    connection.errors_occurred = False
+    connection.queries_log.clear()
 
 
 def _abandon(connection: BaseDatabaseWrapper) -> None:

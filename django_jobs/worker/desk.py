@@ -18,8 +18,8 @@ FRESHNESS = 0.3
 class Desk:
     """Counts and holds what is taken, claimed, running and ended. Prefetch follows Little's law."""
 
-    def __init__(self, concurrency: int) -> None:
-        self.concurrency = concurrency
+    def __init__(self, concurrency: int, most_in_hand: int = MOST_IN_HAND) -> None:
+        self.concurrency, self._most_in_hand = concurrency, most_in_hand
         self.ended: deque[Ended] = deque()
         self.on_ended: Callable[[], None] = lambda: None
         self.ended_count = 0
@@ -31,6 +31,9 @@ class Desk:
         self._mean_seconds: float | None = None
         self._look_for = 0
         self._tries = 0
+        # Orders that were given out and whose claims are not in hand yet.
+        self._on_order = 0
+        self._is_closed = False
 
     @property
     def capacity(self) -> int:
@@ -38,13 +41,19 @@ class Desk:
         mean = self._mean_seconds
         if mean is None:
             return self.concurrency
-        ahead = MOST_IN_HAND if mean <= 0 else int(self.concurrency * AHEAD_SECONDS / mean)
-        return max(self.concurrency, min(ahead, MOST_IN_HAND))
+        ahead = self._most_in_hand if mean <= 0 else int(self.concurrency * AHEAD_SECONDS / mean)
+        return max(self.concurrency, min(ahead, self._most_in_hand))
 
     def room(self) -> int:
         """How many more ids can be taken now."""
         with self._lock:
-            return self.capacity - len(self._claims) - len(self._inbox) - self._look_for
+            return self.capacity - len(self._claims) - self._on_order - len(self._inbox) - self._look_for
+
+    def places(self, ended: Iterable[Ended]) -> int:
+        """How many claims can be made together with writing these outcomes."""
+        with self._lock:
+            leaving = {each.claim.id for each in ended} & self._claims.keys()
+            return self.capacity - len(self._claims) + len(leaving)
 
     def appetite(self) -> int:
         """How many ids to take now: the room, and more while most of what the transport hands out is stale."""
@@ -57,34 +66,45 @@ class Desk:
         self._tries = min(max(self._tries, taken) * 2, MOST_TRIED) if stale else 0
 
     def is_empty(self) -> bool:
-        """Whether nothing is in hand at all."""
+        """Whether nothing is in hand at all, nor on its way."""
         with self._lock:
-            return not (self._claims or self._inbox or self._look_for or self.ended)
+            return not (self._claims or self._on_order or self._inbox or self._look_for or self.ended)
+
+    def close(self) -> None:
+        """Give out no orders from now on."""
+        with self._lock:
+            self._is_closed = True
+            self._inbox.clear()
+            self._look_for = 0
 
     def offer(self, ids: Iterable[UUID]) -> None:
         """Put down ids that were taken and are to be claimed."""
         with self._lock:
-            self._inbox += [id for id in ids if id not in self._claims]
+            if not self._is_closed:
+                self._inbox += [id for id in ids if id not in self._claims]
 
     def ask_for_look(self, limit: int) -> None:
         """Ask for a claim by query of up to `limit` jobs."""
         with self._lock:
-            self._look_for = max(self._look_for, limit)
+            if not self._is_closed:
+                self._look_for = max(self._look_for, limit)
 
     def orders(self) -> tuple[list[UUID], int]:
         """Return what is to be claimed: the ids taken, and how many to look for. They are taken off the desk."""
         with self._lock:
             ids, self._inbox = self._inbox, []
             look_for, self._look_for = self._look_for, 0
+            self._on_order = len(ids) + look_for
             return ids, look_for
 
     def has_orders(self) -> bool:
         return bool(self._inbox or self._look_for or self.ended)
 
     def hold(self, claims: Iterable[Claim]) -> None:
-        """Take claims in hand."""
+        """Take claims in hand: the orders are carried out."""
         with self._lock:
             self._claims |= {claim.id: claim for claim in claims}
+            self._on_order = 0
 
     def put_ended(self, ended: Ended) -> None:
         """Put down an outcome; called by those who run bodies."""
@@ -98,6 +118,12 @@ class Desk:
     def put_back_ended(self, ended: Iterable[Ended]) -> None:
         """Keep outcomes that could not be written yet."""
         self.ended.extendleft(reversed(list(ended)))
+
+    def put_back_orders(self, ids: Iterable[UUID]) -> None:
+        """Keep ids that could not be claimed yet. A look is asked for again by whoever wants it."""
+        with self._lock:
+            self._on_order = 0
+        self.offer(ids)
 
     def drop(self, claims: Iterable[Claim]) -> None:
         """Let go of claims that are settled or lost."""

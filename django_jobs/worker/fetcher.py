@@ -42,7 +42,7 @@ class Fetcher(Service):
         self._batch = 0
         self._taker = incarnation.id
         self._next_look = 0.0
-        self._retry = 0.0
+        self._retry = self._try_at = 0.0
 
     def step(self) -> float:
         room = min(self._desk.appetite(), MOST_TAKEN)
@@ -53,14 +53,13 @@ class Fetcher(Service):
             return 0.5
         if self._taker != self._incarnation.id:
             self._taker, self._batch = self._incarnation.id, 0
-        try:
-            return self._fetch(queue_names, room)
-        except TransportError as error:
-            if not self._retry:
-                logger.warning("Working from the table until the transport is back. %s", error)
-            self._retry = min(max(self._retry * 2, SHORTEST_RETRY), LONGEST_RETRY)
-            self._look(room)
-            return self._retry * random.uniform(0.8, 1.2)
+        if clock.monotonic() >= self._try_at:
+            try:
+                return self._fetch(queue_names, room)
+            except TransportError as error:
+                self._transport_is_away(error)
+        self._look(room)
+        return max(min(self._try_at - clock.monotonic(), self._transport.poll_seconds), 0.0)
 
     def stop(self) -> None:
         super().stop()
@@ -92,6 +91,13 @@ class Fetcher(Service):
         if rest > 0:
             self._transport.wait(queue_names, rest)
         return 0.0
+
+    def _transport_is_away(self, error: TransportError) -> None:
+        if not self._retry:
+            logger.warning("Working from the table until the transport is back. %s", error)
+        self._retry = min(max(self._retry * 2, SHORTEST_RETRY), LONGEST_RETRY)
+        # Until then it is not asked, however often there is room: each time it might only fail after seconds.
+        self._try_at = clock.monotonic() + self._retry * random.uniform(0.8, 1.2)
 
     def _look(self, room: int) -> None:
         """Have the recorder look into the table itself."""

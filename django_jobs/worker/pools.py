@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from contextlib import suppress
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
@@ -17,7 +18,9 @@ from django_jobs.worker.board import Board
 from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
 
 Done = Callable[[Ended], None]
-Answer = TypeVar("Answer")
+
+# How long the end waits for threads that may still run a body.
+JOIN_SECONDS = 0.5
 
 
 class Pools:
@@ -90,9 +93,10 @@ class ThreadPool:
     def stop(self) -> None:
         for _ in self._threads:
             self._waiting.put(None)
+        deadline = clock.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(0.2)
+                thread.join(max(deadline - clock.monotonic(), 0.0))
 
     def _run(self, slot: int) -> None:
         while (claim := self._next()) is not None:
@@ -125,23 +129,31 @@ class LoopPool:
         self.last_start = 0.0
         self._size, self._board, self._first_slot, self._done = size, board, first_slot, done
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: asyncio.Queue[Claim] = asyncio.Queue()
+        # Claims can be withdrawn from any thread, even while a body holds up the loop; a ticket says that there may be one.
+        self._waiting: deque[Claim] = deque()
+        self._tickets: asyncio.Queue[None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._bodies: set[asyncio.Task[object]] = set()
         self._thread: threading.Thread | None = None
 
     def put(self, claim: Claim) -> None:
         loop = self._loop or self._start()
-        if self._waiting.empty():
+        if not self._waiting:
             self.last_start = clock.monotonic()
-        loop.call_soon_threadsafe(self._waiting.put_nowait, claim)
+        self._waiting.append(claim)
+        loop.call_soon_threadsafe(self._tickets.put_nowait, None)
 
     def withdraw(self) -> list[Claim]:
-        return self._ask(self._drain) or []
+        found: list[Claim] = []
+        with suppress(IndexError):
+            while True:
+                found.append(self._waiting.popleft())
+        return found
 
     def cancel(self) -> None:
-        """Cancel the bodies that run, and wait until they have been told."""
-        self._ask(lambda: [task.cancel() for task in self._bodies])
+        """Cancel the bodies that run."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._bodies])
 
     def stop(self) -> None:
         if self._loop is None or self._thread is None:
@@ -156,21 +168,6 @@ class LoopPool:
         ready.wait()
         assert self._loop is not None
         return self._loop
-
-    def _ask(self, question: Callable[[], Answer]) -> Answer | None:
-        """Have the loop's thread answer; its collections are not for other threads."""
-        if self._loop is None or not self._loop.is_running():
-            return None
-        answered = threading.Event()
-        answers: list[Answer] = []
-
-        def answer() -> None:
-            answers.append(question())
-            answered.set()
-
-        self._loop.call_soon_threadsafe(answer)
-        # A body that blocks the loop must not block the worker.
-        return answers[0] if answered.wait(1.0) else None
 
     def _run(self, ready: threading.Event) -> None:
         asyncio.run(self._main(ready))
@@ -188,7 +185,12 @@ class LoopPool:
             try:
                 # A body under way takes the cancel for itself and ends well; the slot shall end all the same.
                 while not me.cancelling():
-                    await self._run_one(slot, await self._waiting.get())
+                    await self._tickets.get()
+                    try:
+                        claim = self._waiting.popleft()
+                    except IndexError:
+                        continue  # it was withdrawn
+                    await self._run_one(slot, claim)
                     if _has_thread(context):
                         await sync_to_async(care_for_connections)()
             finally:
@@ -208,9 +210,6 @@ class LoopPool:
         finished = clock.monotonic()
         self._board.end(slot)
         self._done(Ended(claim, outcome, started, finished))
-
-    def _drain(self) -> list[Claim]:
-        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
 
 
 def _has_thread(context: ThreadSensitiveContext) -> bool:

@@ -34,6 +34,8 @@ logger = logging.getLogger("django_jobs")
 SOON_SECONDS, UNKNOWN_SECONDS = 0.25, 2.0
 # So long nothing started although claims wait: the bodies are slow, and others may be free.
 STUCK_SECONDS = 1.0
+# So long outcomes of rows that somebody has locked wait before they are tried again.
+LOCKED_SECONDS = 0.05
 SHORTEST_RETRY, LONGEST_RETRY = 0.2, 5.0
 
 
@@ -59,7 +61,6 @@ class Recorder(Service):
         self._again: deque[tuple[float, Bell]] = deque()
         self._next_reconcile = clock.monotonic() + reconcile_seconds
         self._retry = 0.0
-        self.closed_to_claims = False
         # When a look into the table last found nothing to start, with nothing in hand.
         self.dry = False
 
@@ -76,35 +77,38 @@ class Recorder(Service):
 
     def step(self) -> float:
         self._board.tick()
+        try:
+            return self._work()
+        except (OperationalError, InterfaceError) as error:
+            return self._database_is_away(error)
+
+    def _work(self) -> float:
         if self._board.is_declared_dead:
             self._live_again()
         self._give_back_stuck()
+        self._do_what_is_due()
         ended = self._desk.take_ended()
         ids, look_for = self._desk.orders()
-        if self.closed_to_claims:
-            ids, look_for = [], 0
         if not (ended or ids or look_for):
             return self._rest()
         try:
-            settled, claims = self._write(ended, ids, look_for)
-        except (OperationalError, InterfaceError) as error:
-            return self._database_is_away(ended, error)
+            limit = self._desk.places(ended)
+            settled, claims = self._write(ended, ids, look_for, limit)
         except BaseException:
             self._desk.put_back_ended(ended)
+            self._desk.put_back_orders(ids)
             raise
-        if self._retry:
-            logger.warning("The database is back.")
-            self._retry = 0.0
+        self._database_answers()
         self._after(ended, settled, ids, claims, bool(look_for))
-        return 0.0
+        if ids and len(claims) < limit:
+            self._desk.learn_yield(len(ids), len(claims))
+        return LOCKED_SECONDS if settled.locked else 0.0
 
-    def _write(self, ended: list[Ended], ids: list[UUID], look_for: int) -> tuple[Settled, list[Claim]]:
+    def _write(self, ended: list[Ended], ids: list[UUID], look_for: int, limit: int) -> tuple[Settled, list[Claim]]:
         using, me, names = self._incarnation.using, self._incarnation.id, self._incarnation.names
 
-        limit = max(self._desk.room(), 1)
-
         def claim() -> list[Claim]:
-            claims = [] if self._suspects_only else claim_ids(using, me, ids, names, limit)
+            claims = [] if self._suspects_only or limit <= 0 else claim_ids(using, me, ids, names, limit)
             missing = min(look_for, limit) - len(claims)
             if missing > 0:
                 claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
@@ -124,23 +128,13 @@ class Recorder(Service):
             self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
-        if ids:
-            self._desk.learn_yield(len(ids), len(claimed.intersection(ids)))
         self._ring_later([id for id in ids if id not in claimed])
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
         if claims or ended:
             self._on_room()
 
     def _rest(self) -> float:
-        """Do what is due besides, then rest; announce it first, and look once more, so that no outcome waits."""
-        now = clock.monotonic()
-        if now >= self._next_reconcile:
-            self._next_reconcile = now + self._reconcile_seconds
-            self._reconcile()
-        due = []
-        while self._again and self._again[0][0] <= now:
-            due.append(self._again.popleft()[1])
-        ring(due)
+        """Rest; announce it first, and look once more, so that no outcome waits."""
         self._resting = True
         if self._desk.has_orders():
             self._resting = False
@@ -149,11 +143,16 @@ class Recorder(Service):
         self._resting = False
         return 0.0
 
-    def _reconcile(self) -> None:
-        try:
+    def _do_what_is_due(self) -> None:
+        now = clock.monotonic()
+        due = []
+        while self._again and self._again[0][0] <= now:
+            due.append(self._again.popleft()[1])
+        ring(due)
+        if now >= self._next_reconcile:
+            self._next_reconcile = now + self._reconcile_seconds
             give_back_unknown(self._incarnation.using, self._incarnation.id, claims_in_hand(self._desk.claims()))
-        except (OperationalError, InterfaceError) as error:
-            self._database_is_away([], error)
+            self._database_answers()
 
     def _ring_later(self, ids: list[UUID]) -> None:
         """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled."""
@@ -191,8 +190,12 @@ class Recorder(Service):
                 desk.failed_count += 1
         self._board.count(desk.ended_count, desk.failed_count)
 
-    def _database_is_away(self, ended: list[Ended], error: Exception) -> float:
-        self._desk.put_back_ended(ended)
+    def _database_answers(self) -> None:
+        if self._retry:
+            logger.warning("The database is back.")
+            self._retry = 0.0
+
+    def _database_is_away(self, error: Exception) -> float:
         if not self._retry:
             logger.warning("The database is away; outcomes are kept and nothing new starts. %s", error)
         self._retry = min(max(self._retry * 2, SHORTEST_RETRY), LONGEST_RETRY)

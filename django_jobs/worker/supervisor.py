@@ -11,7 +11,7 @@ import subprocess
 from contextlib import suppress
 from types import FrameType
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error as AnyDatabaseError
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
@@ -33,6 +33,23 @@ logger = logging.getLogger("django_jobs")
 YOUNG_SECONDS, SHORTEST_PENALTY, LONGEST_PENALTY = 5.0, 0.5, 30.0
 # Terminals and process managers send a signal twice; only one that comes later means "now".
 SECOND_SIGNAL_SECONDS = 2.0
+
+
+class Births:
+    """When the next child may be started: at once, unless the last ones came to nothing."""
+
+    def __init__(self) -> None:
+        self.next_at = self._penalty = 0.0
+
+    def may_start(self) -> bool:
+        return clock.monotonic() >= self.next_at
+
+    def were_good(self) -> None:
+        self._penalty = 0.0
+
+    def were_vain(self) -> None:
+        self._penalty = min(max(self._penalty * 2, SHORTEST_PENALTY), LONGEST_PENALTY)
+        self.next_at = clock.monotonic() + self._penalty
 
 
 class Child:
@@ -77,8 +94,9 @@ class Supervisor:
         self._to_bury: list[Child] = []
         self._stop_asked_at: float | None = None
         self._ended_bursts = 0
-        self._penalty = 0.0
-        self._next_start = self._next_beat = 0.0
+        self._births, self._suspects_births = Births(), Births()
+        self._next_beat = 0.0
+        self._database_is_away = False
         self._last_good_beat = clock.monotonic()
         self._no_judging_until = 0.0
 
@@ -96,29 +114,36 @@ class Supervisor:
                 select.select([reading], [], [], rest)
                 _drain(reading)
         finally:
+            self._end_all()
+            close_connections()
             signal.set_wakeup_fd(before)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            self._end_all()
             for descriptor in (reading, writing):
                 os.close(descriptor)
-            close_connections()
 
     def step(self) -> float | None:
         """Do one round; return the seconds until the next, or None when all is over."""
-        self._bury()
+        self._notice_deaths()
         if self._stop_asked_at is None:
             self._start_missing()
             self._reload_if_changed()
-        elif not self._children and not self._to_bury:
-            return None
-        if self.plan.burst and self._is_burst_over():
-            return None
-        if clock.monotonic() >= self._next_beat:
-            self._next_beat = clock.monotonic() + self._every
-            self._beat()
+        else:
+            self._tell_children_to_stop()
+        try:
+            self._bury()
+            if clock.monotonic() >= self._next_beat:
+                self._next_beat = clock.monotonic() + self._every
+                self._beat()
+            if self._is_over():
+                return None
+            self._database_is_away = False
+        except AnyDatabaseError as error:
+            self._complain(error)
+            if self._stop_asked_at is not None and not self._children:
+                return None  # the others take back what is left, when its owners have been silent for long enough
         rest = self._next_beat - clock.monotonic()
-        if self._to_bury or self._next_start > clock.monotonic():
+        if self._to_bury or not self._births.may_start():
             rest = min(rest, 0.2)
         return max(rest if self._files is None else min(rest, 1.0), 0.0)
 
@@ -127,36 +152,44 @@ class Supervisor:
         now = clock.monotonic()
         if self._stop_asked_at is None:
             self._stop_asked_at = now
-        elif now - self._stop_asked_at < SECOND_SIGNAL_SECONDS:
-            return
+            self._tell_children_to_stop()
+        elif now - self._stop_asked_at >= SECOND_SIGNAL_SECONDS:
+            for each in self._children:
+                each.board.hurry()
+
+    def _tell_children_to_stop(self) -> None:
+        """Told again in each round, for one may just have been on its way into the world."""
         for each in self._children:
             each.signal(signal.SIGTERM)
+
+    def _complain(self, error: AnyDatabaseError) -> None:
+        if not self._database_is_away:
+            logger.warning("The supervisor cannot beat for its workers: the database is away. %s", error)
+        self._database_is_away = True
+        close_connections()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.ask_to_stop()
 
     def _start_missing(self) -> None:
-        if self.plan.burst and self._ended_bursts >= self.plan.processes:
-            return
+        wanted = self.plan.processes - (self._ended_bursts if self.plan.burst else 0)
         regular = [each for each in self._children if not each.plan.suspects_only]
-        if clock.monotonic() < self._next_start:
-            return
-        for _ in range(self._wanted() - len(regular)):
-            self._children.append(Child(self.plan))
+        for _ in range(wanted - len(regular)):
+            self._start(self.plan, self._births)
 
-    def _wanted(self) -> int:
-        return self.plan.processes - (self._ended_bursts if self.plan.burst else 0)
+    def _start(self, plan: Plan, births: Births) -> None:
+        if not births.may_start():
+            return
+        try:
+            self._children.append(Child(plan))
+        except OSError as error:  # no more processes, memory or descriptors: those that run shall go on
+            births.were_vain()
+            logger.error("A worker process cannot be started now. %s", error)
 
     def _beat(self) -> None:
         """Beat for all children in one statement; one that is not alive any more is told to live anew."""
         living = {each.board.worker: each for each in self._children if each.board.worker is not None}
-        try:
-            alive = beat(self._using, [id for id in living if id is not None])
-            self._start_for_suspects()
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("The supervisor cannot beat: the database is away. %s", error)
-            close_connections()
-            return
+        alive = beat(self._using, [id for id in living if id is not None])
         now = clock.monotonic()
         if now - self._last_good_beat > self._dead_after / 2:
             # Others could not beat either, perhaps: for a while nobody here calls anybody dead.
@@ -165,11 +198,12 @@ class Supervisor:
         for worker, each in living.items():
             if worker in alive:
                 each.board.beat(self._no_judging_until)
-            elif worker == each.board.worker:
-                each.board.declare_dead()
+            elif worker is not None:
+                each.board.declare_dead(worker)
             if self._is_hung(each, now):
                 logger.error("Worker process %s does not turn its loop any more and is killed.", each.process.pid)
                 each.process.kill()
+        self._start_for_suspects()
 
     def _is_hung(self, each: Child, now: float) -> bool:
         last = max(each.board.last_tick, each.started_at)
@@ -180,42 +214,46 @@ class Supervisor:
         if self._stop_asked_at is not None or any(each.plan.suspects_only for each in self._children):
             return
         self._watch.refresh()
-        if any_suspect(self._using, self._watch.open_queues()):
-            self._children.append(Child(self.plan.for_suspects()))
+        if self._suspects_births.may_start() and any_suspect(self._using, self._watch.open_queues()):
+            self._start(self.plan.for_suspects(), self._suspects_births)
 
-    def _bury(self) -> None:
-        """Take back what dead children had, at once: nobody knows better than the parent that they are gone."""
+    def _notice_deaths(self) -> None:
         for each in [each for each in self._children if each.is_gone()]:
             self._children.remove(each)
             self._to_bury.append(each)
             self._judge_death(each)
+
+    def _bury(self) -> None:
+        """Take back what dead children had, at once: nobody knows better than the parent that they are gone."""
         for each in list(self._to_bury):
-            try:
-                self._take_back(each)
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("The jobs of a dead worker process cannot be taken back yet. %s", error)
-                close_connections()
-                return
+            self._take_back(each)
             self._to_bury.remove(each)
             self.ended += each.board.ended
             self.failed += each.board.failed
             each.close()
 
     def _judge_death(self, each: Child) -> None:
-        status = each.process.returncode
-        if status == 0:
-            if self.plan.burst and not each.plan.suspects_only:
+        """Tell an end from a death, and what the next birth of its kind is worth."""
+        births = self._suspects_births if each.plan.suspects_only else self._births
+        if each.board.has_left:
+            # One for suspects that has run nothing: there is none that can start here.
+            good = each.board.ended > 0 or not each.plan.suspects_only
+            if not each.plan.suspects_only:
                 self._ended_bursts += 1
-            self._penalty = 0.0
-            return
-        young = clock.monotonic() - each.started_at < YOUNG_SECONDS
-        self._penalty = min(max(self._penalty * 2, SHORTEST_PENALTY), LONGEST_PENALTY) if young else 0.0
-        self._next_start = clock.monotonic() + self._penalty
-        logger.error("Worker process %s died: %s.", each.process.pid, _cause(status))
+        elif self._stop_asked_at is not None and each.board.worker is None:
+            return  # told to end before it had begun
+        else:
+            logger.error("Worker process %s died: %s.", each.process.pid, _cause(each.process.returncode))
+            # Under a body: that the job is a suspect then, and starts elsewhere, is measure enough.
+            good = bool(each.board.running()) or clock.monotonic() - each.started_at > YOUNG_SECONDS
+        if good:
+            births.were_good()
+        else:
+            births.were_vain()
 
     def _take_back(self, each: Child) -> None:
         worker = each.board.worker
-        if worker is None or each.process.returncode == 0:
+        if worker is None or each.board.has_left:
             return
         count = rescue_worker(self._using, worker, begun=set(each.board.running()))
         if count:
@@ -224,16 +262,13 @@ class Supervisor:
             get_transport().put_back(worker)
         self._start_for_suspects()
 
-    def _is_burst_over(self) -> bool:
-        if self._children or self._to_bury:
-            return False
-        if self._stop_asked_at is None and self._ended_bursts < self.plan.processes:
-            return False
-        self._watch.refresh()
-        if self._stop_asked_at is None and any_suspect(self._using, self._watch.open_queues()):
+    def _is_over(self) -> bool:
+        """Whether all children have ended that were to end, and no other is needed."""
+        if self._stop_asked_at is None:
+            if not self.plan.burst or self._ended_bursts < self.plan.processes:
+                return False
             self._start_for_suspects()
-            return False
-        return True
+        return not self._children and not self._to_bury
 
     def _reload_if_changed(self) -> None:
         """Restart the children on changed code. What they run ends first."""

@@ -1,6 +1,7 @@
 """The worker: one child process. It puts the parts together, watches for the end, and ends in good order."""
 
 import logging
+import queue
 import threading
 from contextlib import suppress
 
@@ -34,13 +35,13 @@ class Worker:
 
     def __init__(self, plan: Plan, board: Board) -> None:
         self.plan = plan
-        self._stop_asked = threading.Event()
-        self._hurry = threading.Event()
+        # A signal handler puts into it, and may interrupt this very thread anywhere: inside of an Event's lock, say.
+        self._stop_asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         settings = get_settings()
         using = settings.DATABASE
         # Suspects are not rung: whoever starts them looks into the table.
         self._transport: Transport = DatabaseTransport() if plan.suspects_only else get_transport()
-        self.desk = Desk(plan.concurrency)
+        self.desk = Desk(plan.concurrency, plan.concurrency) if plan.suspects_only else Desk(plan.concurrency)
         self.watch = QueueWatch(using, plan.queue_names)
         self.pools = Pools(plan.concurrency, board, self.desk.put_ended)
         self.incarnation = Incarnation(using, board, plan.queue_names, plan.concurrency)
@@ -69,7 +70,7 @@ class Worker:
         for service in services:
             service.start()
         dry = 0
-        while not self._stop_asked.wait(0.05 if self.plan.burst else 0.5):
+        while not self._is_stop_asked(0.05 if self.plan.burst else 0.5):
             if self.plan.burst:
                 dry = self._count_dry(dry)
                 if dry >= DRY_LOOKS:
@@ -77,32 +78,39 @@ class Worker:
         self._end()
 
     def ask_to_stop(self) -> None:
-        """End in good order; asked again: hand back at once what still runs."""
-        if self._stop_asked.is_set():
-            self._hurry.set()
-        self._stop_asked.set()
+        """End in good order. Asking again changes nothing; the board says when to hurry."""
+        self._stop_asked.put(None)
+
+    def _is_stop_asked(self, seconds: float) -> bool:
+        """Wait for it, for so long."""
+        try:
+            self._stop_asked.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
 
     def _count_dry(self, dry: int) -> int:
         """Count looks into the table that found nothing while nothing is in hand; ask for the next."""
-        if not self.desk.is_empty():
-            self.recorder.dry = False
-            return 0
         if self.recorder.dry:
             dry += 1
             self.recorder.dry = False
-        self.desk.ask_for_look(self.plan.concurrency)
-        self.recorder.notice()
+        elif self.desk.claims():
+            dry = 0
+        if self.desk.is_empty():
+            self.desk.ask_for_look(self.plan.concurrency)
+            self.recorder.notice()
         return dry
 
     def _end(self) -> None:
         """Take nothing more, hand back what has not begun, let the rest finish, hand back what does not."""
         self.fetcher.stop()
-        self.recorder.closed_to_claims = True
-        self.recorder.notice()
-        self._give_back(self.pools.withdraw(), begun=False)
+        self.desk.close()
         deadline = clock.monotonic() + self.plan.grace_seconds
-        while self._is_busy() and clock.monotonic() < deadline and not self._hurry.wait(0.02):
+        waiter = threading.Event()
+        while self._is_busy() and clock.monotonic() < deadline and not self._board.is_hurried:
+            # Again and again: a claim may have been on its way.
             self._give_back(self.pools.withdraw(), begun=False)
+            waiter.wait(0.02)
         self.pools.cancel_async()
         self._give_back_running()
         self._write_last()
@@ -114,7 +122,7 @@ class Worker:
         self._leave()
 
     def _is_busy(self) -> bool:
-        return bool(self._board.running()) or bool(self.desk.claims())
+        return bool(self._board.running()) or not self.desk.is_empty()
 
     def _give_back_running(self) -> None:
         """The time is over: jobs that still run start elsewhere, and what their bodies still do here is fenced."""
@@ -132,7 +140,7 @@ class Worker:
     def _write_last(self) -> None:
         deadline = clock.monotonic() + LAST_WRITE_SECONDS
         waiter = threading.Event()
-        while self.desk.claims() and clock.monotonic() < deadline:
+        while not self.desk.is_empty() and clock.monotonic() < deadline:
             self.recorder.notice()
             waiter.wait(0.01)
 
@@ -141,8 +149,9 @@ class Worker:
             self._transport.put_back(self.incarnation.id)
         try:
             use_own_connection(self.incarnation.using)
-            if not self.desk.claims():
+            if self.desk.is_empty():
                 self.incarnation.say_goodbye()
+                self._board.leave()
         except Exception:
             logger.exception("This worker could not say goodbye; it will count as dead in a while.")
         self.pools.stop()

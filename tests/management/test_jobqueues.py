@@ -16,14 +16,15 @@ def test_list_prints_every_queue_with_its_living_jobs(run):
     rows.put(State.FAILED, queue_name="mail")
     Queue.objects.create(name="mail", paused=True, paused_at=rows.now())
     titles, *lines = run("jobqueues", "list").splitlines()
-    assert titles == "QUEUE    STATE   READY  SCHEDULED  RUNNING  BLOCKED"
-    assert "default  open        0          0        0        0" in lines
-    assert "mail     paused      1          0        1        0" in lines
+    assert titles == "QUEUE    STATE   READY  SCHEDULED  RUNNING  BLOCKED  OLDEST"
+    assert "default  open        0          0        0        0  -" in lines
+    (mail,) = [line for line in lines if line.startswith("mail ")]
+    assert mail.startswith("mail     paused      1          0        1        0  1 min ")
 
 
 def test_list_gives_machines_the_same_as_json(run_json):
     rows.put(queue_name="mail", run_after=rows.now() + rows.HOUR, enqueued_at=rows.now())
-    counts = {"ready": 0, "scheduled": 1, "running": 0, "blocked": 0}
+    counts = {"ready": 0, "scheduled": 1, "running": 0, "blocked": 0, "oldest_seconds": None}
     assert {"name": "mail", "paused": False, **counts} in run_json("jobqueues", "list")
 
 

@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError
 
-from django_jobs.management.commands import jobs as command
 from django_jobs.models import Attempt, Job
 from django_jobs.states import State
 from tests import rows
+from tests.management.test_terminal import Terminal
 
 pytestmark = pytest.mark.django_db
 
@@ -167,19 +167,95 @@ def test_verbs_tell_machines_how_many(run_json):
     assert run_json("jobs", "retry", *(job.pk for job in jobs)) == {"moved": 1, "chosen": 2}
 
 
-def test_long_work_tells_its_progress_on_stderr_alone(run, monkeypatch):
-    monkeypatch.setattr(command, "TOLD_EVERY", 500)
-    Job.objects.bulk_create([rows.new(State.FAILED) for _ in range(1001)])
-    stderr = StringIO()
-    told = run("jobs", "retry", "--all-matching", "--state", "failed", stderr=stderr)
-    assert told == "1,001 of 1,001 jobs will run again.\n"
-    assert stderr.getvalue() == "500 jobs looked at ...\n1,000 jobs looked at ...\n"
+def test_long_work_shows_a_bar_on_the_terminal_alone(run):
+    Job.objects.bulk_create([rows.new(State.FAILED) for _ in range(2001)])
+    screen = Terminal()
+    told = run("jobs", "retry", "--all-matching", "--state", "failed", stderr=screen)
+    assert told == "2,001 of 2,001 jobs will run again.\n"
+    assert [each[-16:] for each in screen.getvalue().splitlines()[-1:]] == ["] 100 % of 2,001"]
+    quiet = StringIO()
+    run("jobs", "cancel", "--all-matching", "--state", "ready", stderr=quiet)
+    assert quiet.getvalue() == ""
+
+
+# reschedule, reprioritize
+
+
+def test_reschedule_gives_jobs_another_time(run, run_json):
+    soon, later = put_later(), rows.put()
+    assert run("jobs", "reschedule", soon.pk, "--in", "0") == "1 of 1 jobs have another time.\n"
+    run("jobs", "reschedule", later.pk, "--at", "2999-01-31T08:00+01:00")
+    assert [each["id"] for each in run_json("jobs", "list", "--state", "ready")] == [str(soon.pk)]
+    assert rows.fresh(later).run_after.isoformat() == "2999-01-31T07:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--in", "-1"), ("--in", "soon"), ("--at", "2999-01-31T08:00"), ("--at", "x"), ("--in=1", "--at=x")]
+)
+def test_a_time_that_is_none_moves_nothing(run, words):
+    job = put_later()
+    with pytest.raises(CommandError):
+        run("jobs", "reschedule", job.pk, *words)
+    assert rows.fresh(job).run_after == job.run_after
+
+
+def test_reprioritize_moves_jobs_that_wait(run):
+    job, done = rows.put(), rows.put(State.FAILED)
+    assert run("jobs", "reprioritize", job.pk, done.pk, "--priority", "7") == "1 of 2 jobs have the priority 7.\n"
+    assert (rows.fresh(job).priority, rows.fresh(done).priority) == (7, 0)
+    with pytest.raises(CommandError, match="a whole number from -100 to 100, not 101"):
+        run("jobs", "reprioritize", job.pk, "--priority", "101")
+
+
+# remove
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Give `terminal(answer)`: somebody who types this."""
+    return lambda answer: monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+
+
+def remain(*jobs):
+    return [Job.objects.filter(pk=job.pk).exists() for job in jobs]
+
+
+def test_remove_asks_first_and_says_what_will_be_gone(run, terminal):
+    jobs = [rows.put(State.FAILED), rows.put(), rows.put(State.RUNNING)]
+    screen = StringIO()
+    terminal("yes")
+    told = run("jobs", "remove", *(job.pk for job in jobs), stderr=screen)
+    assert screen.getvalue().startswith("3 jobs will be removed for good, with their attempts; running ones stay. Type")
+    assert told == "2 of 3 jobs are removed.\n"
+    assert remain(*jobs) == [False, False, True]
+
+
+def test_a_no_removes_nothing(run, terminal):
+    job = rows.put(State.FAILED)
+    terminal("no")
+    with pytest.raises(CommandError, match="Nothing was done"):
+        run("jobs", "remove", job.pk)
+    assert remain(job) == [True]
+
+
+def test_where_nobody_can_be_asked_remove_needs_a_yes(run_json, monkeypatch):
+    job, other = rows.put(State.FAILED), rows.put()
+    monkeypatch.setattr(sys, "stdin", StringIO())
+    with pytest.raises(CommandError, match="with --yes"):
+        run_json("jobs", "remove", "--all-matching", "--state", "failed")
+    told = run_json("jobs", "remove", "--all-matching", "--state", "failed", "--yes")
+    assert told == {"moved": 1, "chosen": 1}
+    assert remain(job, other) == [False, True]
+
+
+def test_nobody_is_asked_about_nothing(run):
+    assert run("jobs", "remove", "--all-matching", "--state", "failed") == "0 of 0 jobs are removed.\n"
 
 
 # No
 
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "run-now"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "run-now", "remove"])
 def test_a_verb_without_a_clear_choice_moves_nothing(run, verb):
     job = rows.put(State.FAILED)
     with pytest.raises(CommandError, match="Give the ids of jobs, or --all-matching with"):
@@ -193,7 +269,7 @@ def test_a_verb_without_a_clear_choice_moves_nothing(run, verb):
     assert states(job) == ["failed"]
 
 
-@pytest.mark.parametrize("verb", ["show", "retry", "cancel", "run-now"])
+@pytest.mark.parametrize("verb", ["show", "retry", "cancel", "run-now", "remove"])
 def test_an_id_without_a_job_is_an_error_that_names_it(run, verb):
     gone = uuid4()
     with pytest.raises(CommandError, match=f"No job has the id {gone}. It may have been removed"):

@@ -5,6 +5,7 @@ import itertools
 import os
 import threading
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -55,6 +56,12 @@ def fail(message: str) -> None:
     raise ValueError(message)
 
 
+@job
+def read(path: str) -> str:
+    """Fail until somebody has put the file there."""
+    return Path(path).read_text()
+
+
 @job(takes_context=True, max_attempts=3, backoff=Fixed(0))
 def succeed_at(context: JobContext, attempt: int) -> int:
     """Fail in every attempt before that one."""
@@ -78,9 +85,10 @@ def chain(links: int) -> None:
         chain.enqueue(links - 1)
 
 
-@job
-def wait_at(gate: str) -> None:
-    """Run until nobody holds the lock of a file any more."""
+@job(takes_context=True)
+def wait_at(context: JobContext, gate: str) -> None:
+    """Leave an effect, then run until nobody holds the lock of a file any more."""
+    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
     with open(gate) as file:
         fcntl.flock(file, fcntl.LOCK_SH)
 

@@ -40,7 +40,7 @@ def test_a_burst_runs_retries_and_keeps_every_failed_attempt_with_its_traceback(
     output = workers.output()
     assert f"Job {failing.pk} (tests.project.jobs.fail) failed after 1 of 1 attempts" in output
     assert "Traceback (most recent call last):" in output
-    assert 'raise ValueError(message)\nValueError: No such order.' in output
+    assert "raise ValueError(message)\nValueError: No such order." in output
     assert "4 attempts ended, 1 jobs failed." in output
 
 
@@ -53,9 +53,7 @@ def test_failed_jobs_leave_the_status_of_a_burst_alone_unless_it_is_asked_for(st
 
 
 def test_a_job_steers_its_end_by_what_it_raises(start_workers: StartWorkers):
-    later, snoozed, given_up, cancelled = (
-        steer.enqueue(how) for how in ("retry later", "snooze", "give up", "cancel")
-    )
+    later, snoozed, given_up, cancelled = (steer.enqueue(how) for how in ("retry later", "snooze", "give up", "cancel"))
     start_workers("--burst").wait()
     later, snoozed, given_up, cancelled = map(fresh, (later, snoozed, given_up, cancelled))
     assert (later.state, later.attempt, later.starts, later.result) == (State.SUCCESSFUL, 2, 2, 2)

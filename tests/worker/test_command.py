@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,21 @@ def test_an_idle_worker_ends_well_when_it_is_asked_to(start_workers: StartWorker
     assert not Worker.objects.filter(died=True).exists()
 
 
+def test_a_worker_process_that_is_told_to_stop_again_and_again_stops_well(start_workers: StartWorkers):
+    start_workers()
+    end_of(add.enqueue(1, 1))
+    (worker,) = living_workers()
+
+    def has_left_when_told_again() -> bool:
+        with suppress(ProcessLookupError):
+            for _ in range(20_000):
+                os.kill(worker.pid, signal.SIGTERM)
+        return Worker.objects.filter(pk=worker.pk, died=False).exclude(dead_at=None).exists()
+
+    wait_until(has_left_when_told_again, what="the end of the worker process")
+    assert end_of(add.enqueue(2, 2)).result == 4
+
+
 def test_a_doubled_control_c_lets_running_jobs_finish(start_workers: StartWorkers, gate: Gate):
     workers = start_workers()
     job = wait_at.enqueue(gate.path)
@@ -100,11 +116,12 @@ def test_a_control_c_seconds_later_hands_running_jobs_back(start_workers: StartW
     job = wait_at.enqueue(gate.path)
     runs(job)
 
-    def has_ended_upon_another() -> bool:
-        press_control_c(workers)
-        return workers.process.poll() is not None
+    def is_handed_back_upon_another() -> bool:
+        if fresh(job).state == State.RUNNING:
+            press_control_c(workers)
+        return fresh(job).state == State.READY
 
-    wait_until(has_ended_upon_another, what="the end of the workers")
+    wait_until(is_handed_back_upon_another, what="the return of the job")
     assert workers.wait() == 0
     job = fresh(job)
     assert (job.state, job.attempt, job.starts, job.stalls, job.suspect) == (State.READY, 0, 1, 0, False)

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.models import Job, Worker
-from django_jobs.states import State
 from tests.project.models import Effect
 from tests.rows import fresh
 from tests.waiting import wait_until
@@ -40,8 +39,8 @@ def all_successful(jobs: list[Job]) -> None:
 
 
 def runs(job: Job) -> Job:
-    """Return the row once the job runs."""
-    wait_until(lambda: fresh(job).state == State.RUNNING, what=f"the start of {job.name}")
+    """Return the row once the body has left its first effect."""
+    wait_until(lambda: Effect.objects.filter(job_id=job.pk).exists(), what=f"the start of {job.name}")
     return fresh(job)
 
 

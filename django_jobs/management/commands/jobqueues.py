@@ -1,19 +1,20 @@
 """manage.py jobqueues: list, pause, resume."""
 
 import json
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from django_jobs.conf import get_settings
-from django_jobs.handles import queues
+from django_jobs.definitions.durations import in_words
+from django_jobs.handles import QueueCounts, queues
 from django_jobs.management import subcommands
 from django_jobs.management.choosing import check_queue
 from django_jobs.management.tables import table
 from django_jobs.models import Queue
 
-TITLES = ("QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "BLOCKED")
+TITLES = ("QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "BLOCKED", "OLDEST")
 
 
 class Command(BaseCommand):
@@ -41,10 +42,10 @@ class Command(BaseCommand):
         paused = set(stored.filter(paused=True).values_list("name", flat=True))
         counted = queues.counts()
         if as_json:
-            told = [{"name": name, "paused": name in paused, **asdict(counted[name])} for name in counted]
+            told = [{"name": name, "paused": name in paused, **_as_json(counted[name])} for name in counted]
             self.stdout.write(json.dumps(told, indent=2))
         else:
-            rows = [(name, "paused" if name in paused else "open", *astuple(counted[name])) for name in counted]
+            rows = [(name, "paused" if name in paused else "open", *_cells(counted[name])) for name in counted]
             self.stdout.write(table(TITLES, rows))
 
     def _set_paused(self, options: dict[str, Any], pause: bool) -> None:
@@ -57,3 +58,14 @@ class Command(BaseCommand):
             self.stdout.write(f"{name} is paused; running jobs finish." if changed else f"{name} was paused already.")
         else:
             self.stdout.write(f"{name} goes on." if changed else f"{name} was not paused.")
+
+
+def _as_json(counts: QueueCounts) -> dict[str, object]:
+    values = asdict(counts)
+    oldest = values.pop("oldest_age")
+    return {**values, "oldest_seconds": None if oldest is None else oldest.total_seconds()}
+
+
+def _cells(counts: QueueCounts) -> tuple[object, ...]:
+    oldest = None if counts.oldest_age is None else in_words(counts.oldest_age)
+    return counts.ready, counts.scheduled, counts.running, counts.blocked, oldest

@@ -1,8 +1,9 @@
-"""manage.py jobs: list, show, retry, cancel, run-now."""
+"""manage.py jobs: list, show, retry, cancel, run-now, reschedule, reprioritize, remove."""
 
 import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -10,14 +11,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
+from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle import control
 from django_jobs.management import choosing, subcommands
 from django_jobs.management.tables import block, facts, table
+from django_jobs.management.terminal import ProgressBar, confirm
 from django_jobs.models import Job
 from django_jobs.transitions.claiming import now
-
-# Progress is told every so many jobs, on stderr.
-TOLD_EVERY = 10_000
 
 TITLES = ("ID", "STATE", "NAME", "QUEUE", "ATTEMPT", "AGE", "DURATION")
 # What --json tells of a job in a list, and of one that is shown.
@@ -32,20 +32,29 @@ class Command(BaseCommand):
     help = "Look at jobs and steer them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="list|show|retry|cancel|run-now")
+        verbs = "list|show|retry|cancel|run-now|reschedule|reprioritize|remove"
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar=verbs)
         listing = subcommands.add(commands, "list", "List jobs, the newest first.")
         choosing.add_filters(listing)
         listing.add_argument("--limit", type=int, default=20, help="How many at most; 20 by default.")
         showing = subcommands.add(commands, "show", "Show all about one job.")
         showing.add_argument("id", metavar="ID")
         retrying = subcommands.add(commands, "retry", "Run jobs again that have ended; failed ones unless told else.")
-        cancelling = subcommands.add(commands, "cancel", "Cancel jobs that wait, and ask those that run to stop.")
-        hurrying = subcommands.add(commands, "run-now", "Make scheduled jobs due.")
         # Without a state that was asked for, nobody's successful jobs run again.
         choosing.add_choice(retrying, usual_state="failed")
-        choosing.add_choice(cancelling)
-        choosing.add_choice(hurrying)
+        cancelling = subcommands.add(commands, "cancel", "Cancel jobs that wait, and ask those that run to stop.")
         cancelling.add_argument("--reason", default="", help="Kept with the jobs.")
+        hurrying = subcommands.add(commands, "run-now", "Make scheduled jobs due.")
+        delaying = subcommands.add(commands, "reschedule", "Give jobs that have not started another time.")
+        when = delaying.add_mutually_exclusive_group(required=True)
+        when.add_argument("--in", type=float, dest="when", metavar="SECONDS", help="So long from now.")
+        when.add_argument("--at", type=moment, dest="when", metavar="TIME", help="For example 2030-01-31T08:00+01:00.")
+        ranking = subcommands.add(commands, "reprioritize", "Move jobs that wait to another priority.")
+        ranking.add_argument("--priority", type=int, required=True, help="From -100 to 100, higher first.")
+        removing = subcommands.add(commands, "remove", "Remove jobs that do not run for good, with their attempts.")
+        removing.add_argument("--yes", action="store_true", help="Do not ask.")
+        for each in (cancelling, hurrying, delaying, ranking, removing):
+            choosing.add_choice(each)
 
     def handle(self, *args: object, **options: Any) -> None:
         match options["subcommand"]:
@@ -56,9 +65,18 @@ class Command(BaseCommand):
             case "retry":
                 self._steer(options, control.retry, "will run again")
             case "cancel":
-                self._steer(options, _cancel(options["reason"]), "are cancelled, or asked to stop")
+                verb = partial(control.cancel, reason=options["reason"])
+                self._steer(options, verb, "are cancelled, or asked to stop")
             case "run-now":
                 self._steer(options, control.run_now, "are due now")
+            case "reschedule":
+                self._steer(options, partial(control.reschedule, when=options["when"]), "have another time")
+            case "reprioritize":
+                verb = partial(control.reprioritize, priority=options["priority"])
+                self._steer(options, verb, f"have the priority {options['priority']}")
+            case "remove":
+                warning = "{:,} jobs will be removed for good, with their attempts; running ones stay."
+                self._steer(options, control.remove, "are removed", None if options["yes"] else warning)
 
     def _list(self, options: dict[str, Any]) -> None:
         if options["limit"] < 1:
@@ -87,16 +105,27 @@ class Command(BaseCommand):
             self.stdout.write(f"\nAttempt {each['number']}: {each['outcome']}, {each['finished_at']}")
             self.stdout.write(block(each["traceback"] or each["message"]))
 
-    def _steer(self, options: dict[str, Any], verb: Callable[..., int], outcome: str) -> None:
+    def _steer(
+        self, options: dict[str, Any], verb: Callable[..., int], outcome: str, warning: str | None = None
+    ) -> None:
+        jobs = choosing.chosen(options)
+        total = len(jobs) if isinstance(jobs, list) else jobs.count()
+        if warning is not None and total:
+            confirm(self.stderr, warning.format(total))
+        bar = ProgressBar(self.stderr, total)
         seen = 0
 
         def tell(looked_at: int) -> None:
             nonlocal seen
-            if looked_at // TOLD_EVERY > seen // TOLD_EVERY:
-                self.stderr.write(f"{looked_at:,} jobs looked at ...", style_func=str)
             seen = looked_at
+            bar(seen)
 
-        moved = verb(choosing.chosen(options), progress=tell)
+        try:
+            moved = verb(jobs, progress=tell)
+        except InvalidOption as error:
+            raise CommandError(str(error)) from error
+        finally:
+            bar.end()
         if options["json"]:
             self._print_json({"moved": moved, "chosen": seen})
         else:
@@ -106,8 +135,12 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2))
 
 
-def _cancel(reason: str) -> Callable[..., int]:
-    return lambda jobs, progress: control.cancel(jobs, reason, progress=progress)
+def moment(text: str) -> datetime:
+    """Read a time from the command line. Raises ValueError unless it says how far it is from UTC."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(text)
+    return when
 
 
 def _row(job: Job, present: datetime) -> tuple[object, ...]:

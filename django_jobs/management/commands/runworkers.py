@@ -7,17 +7,15 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
-from django.db.migrations.executor import MigrationExecutor
 
 import django_jobs
 from django_jobs.conf import get_settings
 from django_jobs.definitions.registry import check_queue_name, queue_names
 from django_jobs.errors import JobsError, TransportError
+from django_jobs.lifecycle.health import APP, pending_migrations
 from django_jobs.transports import get_transport
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.supervisor import Supervisor
-
-APP = "django_jobs"
 
 
 class Command(BaseCommand):
@@ -113,9 +111,7 @@ class Command(BaseCommand):
 
 def _pending_migrations(using: str) -> list[str]:
     try:
-        executor = MigrationExecutor(connections[using])
-        targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] == APP]
-        return [migration.name for migration, _ in executor.migration_plan(targets)]
+        return pending_migrations(using)
     except OperationalError as error:
         raise CommandError(f"The database {using!r} cannot be reached: {error}") from error
     finally:

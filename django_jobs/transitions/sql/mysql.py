@@ -93,13 +93,17 @@ class MySQL(Dialect):
     ) -> list[Row]:
         """Always skip what is locked: here a wait for a lock cannot be shorter than a second."""
         source, rows = self._rows(columns, records)
-        joined = f"{self.job} AS j JOIN {source} ON j.id = o.id"
+        # Straight: from each record to its row, whatever the statistics say, so that no other row is locked.
+        joined = f"{source} STRAIGHT_JOIN {self.job} AS j ON j.id = o.id"
+        lock = f"SELECT j.id FROM {joined} WHERE {guard} ORDER BY j.id FOR UPDATE SKIP LOCKED"
         with transaction.atomic(self.connection.alias, savepoint=False):
-            chosen = self.query(f"SELECT j.id FROM {joined} WHERE {guard} ORDER BY j.id FOR UPDATE SKIP LOCKED", [rows])
+            chosen = {self.read_id(row[0]) for row in self.query(lock, [rows])}
             if not chosen:
                 return []
-            among, parameters = self.among("j.id", [self.read_id(row[0]) for row in chosen])
-            self.query(f"UPDATE {joined} SET {sets} WHERE {among}", [rows, *parameters])
+            # An update of the others would wait for their locks.
+            _, rows = self._rows(columns, [record for record in records if record[0] in chosen])
+            self.query(f"UPDATE {joined} SET {sets} WHERE {guard}", [rows])
+            among, parameters = self.among("j.id", chosen)
             return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
 
     def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:

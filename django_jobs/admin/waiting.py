@@ -1,0 +1,60 @@
+"""Why a job does not run: everything that stands in its way now, in words."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.utils.formats import localize
+from django.utils.html import format_html
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from django_jobs.conf import get_settings
+from django_jobs.definitions.durations import in_words
+from django_jobs.handles import queues
+from django_jobs.models import Job, Worker
+from django_jobs.states import State
+
+
+def reasons(job: Job, now: datetime, queues_page: str) -> list[str]:
+    """Return why a job that is blocked or ready has not been started; nothing for any other."""
+    if job.state == State.BLOCKED:
+        return [_("It waits for other jobs to end.")]
+    return list(_reasons(job, now, queues_page)) if job.state == State.READY else []
+
+
+def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
+    if job.is_scheduled(now):
+        yield _scheduled(job, now)
+    if queues[job.queue_name].is_paused:
+        yield format_html(_('Its queue <a href="{}">{}</a> is paused.'), queues_page, job.queue_name)
+    yield from _workers_missing(job, now)
+    if job.suspect:
+        yield _("A worker died under it, so it starts alone, in a process of its own.")
+    if not job.is_scheduled(now):
+        yield _("It is due, and starts as soon as a worker has room for it and all that comes before it.")
+
+
+def _scheduled(job: Job, now: datetime) -> str:
+    text = (
+        _("Its next attempt is at %(moment)s, in %(rest)s.")
+        if job.attempt
+        else _("It is scheduled for %(moment)s, in %(rest)s.")
+    )
+    return text % {"moment": localize(localtime(job.run_after)), "rest": in_words(job.run_after - now)}
+
+
+def _workers_missing(job: Job, now: datetime) -> Iterator[str]:
+    heard_since = now - timedelta(seconds=get_settings().DEAD_AFTER_SECONDS)
+    alive = Worker.objects.using(get_settings().DATABASE).filter(dead_at=None, beat_at__gte=heard_since)
+    workers = list(alive.only("queues", "names"))
+    known = {each.name for each in queues}
+    serving = [each for each in workers if job.queue_name in (each.queues or known)]
+    knowing = [each for each in workers if job.name in each.names]
+    if not workers:
+        yield _("No worker is alive.")
+    elif not serving:
+        yield _("No live worker serves its queue.")
+    elif not knowing:
+        yield _("No live worker knows a job of this name.")
+    elif not any(each in knowing for each in serving):
+        yield _("No live worker of its queue knows a job of this name.")

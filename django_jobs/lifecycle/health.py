@@ -1,0 +1,282 @@
+"""Can every part be reached, and what is late? For commands and probes: it looks and changes nothing."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.core.checks import ERROR, run_checks
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from django_jobs import clock
+from django_jobs.conf import SETTING, get_settings
+from django_jobs.definitions.durations import in_words
+from django_jobs.errors import ConfigurationError, TransportError
+from django_jobs.lifecycle import workers
+from django_jobs.lifecycle.waiting import Due, due, queues_with_ready_jobs
+from django_jobs.lifecycle.workers import Life
+from django_jobs.models import Queue, Worker
+from django_jobs.transitions.claiming import now
+from django_jobs.transports import get_transport
+
+APP = "django_jobs"
+LATE_SECONDS = 60.0
+# Clocks that are kept by NTP differ by milliseconds.
+CLOCKS_DIFFER_SECONDS = 5.0
+# Without these nothing can be said about the jobs.
+BOOK = ("settings", "database", "migrations")
+
+
+class Status(StrEnum):
+    """Late: it works, but jobs start later than they should. Failed: it does not work."""
+
+    OK = "ok"
+    LATE = "late"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one part is like, what to do about it, and the numbers behind it."""
+
+    part: str
+    status: Status
+    told: str
+    advice: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def leaves_all_open(self) -> bool:
+        """Whether nothing can be said about the jobs."""
+        return self.part in BOOK and self.status is Status.FAILED
+
+
+def examine(late_seconds: float = LATE_SECONDS) -> Iterator[Finding]:
+    """Look at one part after the other; end where what follows could only be guessed.
+
+    A job is late when it could have started `late_seconds` ago.
+    """
+    yield (settings := _settings())
+    if settings.leaves_all_open:
+        return
+    yield _transport()
+    using = get_settings().DATABASE
+    try:
+        yield _database(using)
+        yield (migrations := _migrations(using))
+        if not migrations.leaves_all_open:
+            yield from _jobs(using, timedelta(seconds=late_seconds))
+    except AnyDatabaseError as error:
+        yield _away(using, error)
+
+
+def pending_migrations(using: str) -> list[str]:
+    """Return the names of our migrations that this database lacks."""
+    executor = MigrationExecutor(connections[using])
+    targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] == APP]
+    return [migration.name for migration, _ in executor.migration_plan(targets)]
+
+
+# Parts that are there or not
+
+
+def _settings() -> Finding:
+    errors = [message for message in run_checks(tags=[APP]) if message.is_serious(ERROR)]
+    if errors:
+        told = " ".join(f"{each.msg} ({each.id})" for each in errors)
+        advice = " ".join(each.hint for each in errors if each.hint) or f"Correct {SETTING}."
+        return Finding(part="settings", status=Status.FAILED, told=told, advice=advice)
+    return Finding(part="settings", status=Status.OK, told=f"jobs are kept in the database {get_settings().DATABASE!r}")
+
+
+def _transport() -> Finding:
+    try:
+        transport = get_transport()
+        described, is_flushed = transport.describe(), transport.is_flushed()
+    except (ConfigurationError, TransportError) as error:
+        # What the error tells ends with what to do.
+        return Finding(part="transport", status=Status.FAILED, told=str(error))
+    facts = {"transport": described, "flushed": is_flushed}
+    if not is_flushed:
+        return Finding(part="transport", status=Status.OK, told=described, facts=facts)
+    return Finding(
+        part="transport",
+        status=Status.LATE,
+        told=f"{described}; it has lost its memory, or is new",
+        advice="A worker rings every job again within seconds. If this lasts, read what the workers log.",
+        facts=facts,
+    )
+
+
+def _database(using: str) -> Finding:
+    connections[using].ensure_connection()
+    before = clock.now()
+    present = now(using)
+    # The answer was made somewhere between question and answer.
+    difference = (present - before - (clock.now() - before) / 2).total_seconds()
+    facts = {"vendor": connections[using].vendor, "clock_difference_seconds": round(difference, 3)}
+    told = f"{connections[using].display_name}, its clock differs from this host's by {difference:+.3f} s"
+    if abs(difference) < CLOCKS_DIFFER_SECONDS:
+        return Finding(part="database", status=Status.OK, told=told, facts=facts)
+    return Finding(
+        part="database",
+        status=Status.LATE,
+        told=told,
+        advice="Keep the clocks of all hosts by NTP: times that code computes are off by this much.",
+        facts=facts,
+    )
+
+
+def _away(using: str, error: AnyDatabaseError) -> Finding:
+    return Finding(
+        part="database",
+        status=Status.FAILED,
+        told=f"{using} cannot be asked: {str(error).strip()}",
+        advice=f"See that the server runs and that DATABASES[{using!r}] says where.",
+    )
+
+
+def _migrations(using: str) -> Finding:
+    pending = pending_migrations(using)
+    facts = {"pending": pending}
+    if not pending:
+        return Finding(part="migrations", status=Status.OK, told="all are applied", facts=facts)
+    told = f"not applied: {', '.join(pending)}"
+    advice = f"Run: manage.py migrate {APP}" + ("" if using == "default" else f" --database {using}")
+    return Finding(part="migrations", status=Status.FAILED, told=told, advice=advice, facts=facts)
+
+
+# What the book says
+
+
+def _jobs(using: str, late: timedelta) -> Iterator[Finding]:
+    present = now(using)
+    rows = workers.not_dead(using)
+    alive = [each for each in rows if workers.life(each, present) is Life.ALIVE]
+    yield _workers(rows, alive, present)
+    yield _running(using, alive)
+    known = workers.known_queues(using)
+    paused = set(Queue.objects.using(using).filter(paused=True).values_list("name", flat=True))
+    nobody_knows: dict[str, list[str]] = {}
+    suspects: list[Due] = []
+    for name in sorted({*known, *queues_with_ready_jobs(using)}):
+        waiting, serving = due(using, name, present), workers.serving(alive, name, known)
+        yield _queue(name, waiting, present, late, is_paused=name in paused, is_served=bool(serving), known=known)
+        if name in paused:
+            continue
+        suspects.append(due(using, name, present, suspect=True))
+        unknown = waiting.names.difference(*(each.names for each in serving)) if serving else ()
+        for each in unknown:
+            nobody_knows.setdefault(each, []).append(name)
+    yield _suspects(suspects, present, late)
+    if alive:
+        yield _names(nobody_knows)
+
+
+def _workers(rows: Collection[Worker], alive: Collection[Worker], present: datetime) -> Finding:
+    silent = len(rows) - len(alive)
+    ages = [max((present - each.beat_at).total_seconds(), 0.0) for each in alive]
+    facts = {"alive": len(alive), "silent": silent, "oldest_beat_seconds": round(max(ages, default=0.0), 3)}
+    if not alive:
+        told = f"none is alive, {silent} silent" if silent else "none is alive"
+        return Finding(
+            part="workers", status=Status.FAILED, told=told, advice="Start one: manage.py runworkers", facts=facts
+        )
+    told = f"{len(alive)} alive, each heard of in the last {in_words(timedelta(seconds=max(ages)))}"
+    if not silent:
+        return Finding(part="workers", status=Status.OK, told=told, facts=facts)
+    return Finding(
+        part="workers",
+        status=Status.LATE,
+        told=f"{told}; {silent} silent",
+        advice="Another one takes over what they run. See whether their hosts are up: manage.py jobworkers list",
+        facts=facts,
+    )
+
+
+def _running(using: str, alive: Collection[Worker]) -> Finding:
+    running = workers.running_jobs(using)
+    living = {each.pk for each in alive}
+    count, orphans = sum(running.values()), sum(number for owner, number in running.items() if owner not in living)
+    facts = {"running": count, "orphans": orphans}
+    if not orphans:
+        return Finding(part="running", status=Status.OK, told=f"{count:,} jobs", facts=facts)
+    return Finding(
+        part="running",
+        status=Status.LATE if living else Status.FAILED,
+        told=f"{count:,} jobs, {orphans:,} of them on workers that are silent or dead",
+        advice="A living worker takes them back within seconds."
+        if living
+        else "Start a worker, it takes them back: manage.py runworkers",
+        facts=facts,
+    )
+
+
+def _queue(
+    name: str,
+    waiting: Due,
+    present: datetime,
+    late: timedelta,
+    *,
+    is_paused: bool,
+    is_served: bool,
+    known: Collection[str],
+) -> Finding:
+    age = _age(waiting, present)
+    facts = {**_numbers(waiting, age), "paused": is_paused, "served": is_served}
+    told = f"{waiting}, for up to {in_words(age)}" if waiting.seen else "nothing is due"
+    status, advice = Status.OK, ""
+    if is_paused:
+        told = f"paused; {told}"
+    elif waiting.seen and not is_served:
+        status, told = Status.FAILED, f"{told}; no living worker serves it"
+        advice = (
+            f"Start one: manage.py runworkers --queue {name}"
+            if name in known
+            else f"Nothing declares it. Name it in {SETTING}['QUEUES'], or cancel its jobs."
+        )
+    elif age > late:
+        status = Status.LATE
+        advice = f"See what keeps its workers busy, or start more: manage.py jobs list --state running --queue {name}"
+    return Finding(part=f"queue {name}", status=status, told=told, advice=advice, facts=facts)
+
+
+def _suspects(suspects: Collection[Due], present: datetime, late: timedelta) -> Finding:
+    count = sum(each.seen for each in suspects)
+    age = max((_age(each, present) for each in suspects), default=timedelta(0))
+    waiting = Due(count, any(each.has_more for each in suspects))
+    told = f"{waiting}, for up to {in_words(age)}" if count else "none waits"
+    if age <= late:
+        return Finding(part="suspects", status=Status.OK, told=told, facts=_numbers(waiting, age))
+    return Finding(
+        part="suspects",
+        status=Status.LATE,
+        told=told,
+        advice="A worker died under each; they start one at a time, alone. Read what the workers log.",
+        facts=_numbers(waiting, age),
+    )
+
+
+def _names(nobody_knows: Mapping[str, list[str]]) -> Finding:
+    if not nobody_knows:
+        return Finding(
+            part="names", status=Status.OK, told="each job that is due is known to a worker that serves its queue"
+        )
+    where = "; ".join(f"{name} in {', '.join(queues)}" for name, queues in sorted(nobody_knows.items()))
+    return Finding(
+        part="names",
+        status=Status.FAILED,
+        told=f"no living worker that serves the queue knows {where}",
+        advice="Start workers that have the code of these jobs, or cancel these jobs by their --name.",
+        facts={"unknown": dict(sorted(nobody_knows.items()))},
+    )
+
+
+def _age(waiting: Due, present: datetime) -> timedelta:
+    return timedelta(0) if waiting.oldest is None else max(present - waiting.oldest, timedelta(0))
+
+
+def _numbers(waiting: Due, age: timedelta) -> dict[str, object]:
+    return {"due": waiting.seen, "has_more": waiting.has_more, "oldest_seconds": round(age.total_seconds(), 3)}

@@ -1,0 +1,89 @@
+"""Jobs that keep a ledger of themselves, and jobs that take their worker down."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from asgiref.sync import sync_to_async
+
+from django_jobs import Fixed, JobContext, job
+from tests.project.models import Effect
+
+# A deploy can be broken in the workers alone: they die while they import this, as long as the file is there.
+if sys.argv[0] == "-c" and (broken := os.environ.get("DJANGO_JOBS_TEST_BROKEN")) and Path(broken).exists():
+    with Path(broken).open("a") as file:
+        file.write(f"{time.monotonic()}\n")
+    raise RuntimeError("This deploy is broken.")
+
+
+def note(context: JobContext, what: str) -> None:
+    """Write into the ledger that an attempt of this process has begun or ended."""
+    Effect.objects.create(job_id=context.id, worker=f"{os.getpid()} {what} {context.starts}")
+
+
+async def anote(context: JobContext, what: str) -> None:
+    await sync_to_async(note)(context, what)
+
+
+@job(takes_context=True)
+def work(context: JobContext, seconds: float) -> None:
+    note(context, "begins")
+    time.sleep(seconds)
+    note(context, "ends")
+
+
+@job(takes_context=True)
+async def work_async(context: JobContext, seconds: float) -> None:
+    await anote(context, "begins")
+    await asyncio.sleep(seconds)
+    await anote(context, "ends")
+
+
+@job(takes_context=True, max_attempts=3, backoff=Fixed(0.05))
+def stumble(context: JobContext, seconds: float, successful_attempt: int) -> None:
+    """Fail in every attempt but that one."""
+    note(context, "begins")
+    time.sleep(seconds)
+    if context.attempt < successful_attempt:
+        raise ValueError(f"Attempt {context.attempt} fails, as was wished.")
+    note(context, "ends")
+
+
+@job(takes_context=True)
+def poison(context: JobContext) -> None:
+    """Kill the process that runs this."""
+    note(context, "begins")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(takes_context=True)
+def leave(context: JobContext, status: int) -> None:
+    """End the process that runs this, past every handler."""
+    note(context, "begins")
+    os._exit(status)
+
+
+@job(takes_context=True)
+def stay(context: JobContext, gate: str) -> None:
+    """Run until nobody holds the lock of a file any more."""
+    note(context, "begins")
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    note(context, "ends")
+
+
+@job(takes_context=True)
+async def stay_async(context: JobContext, gate: str) -> None:
+    """Run until cancelled."""
+    await anote(context, "begins")
+    await asyncio.Event().wait()
+
+
+@job
+async def hold_up(seconds: float) -> None:
+    """Do what an async job must not: hold up the loop, and all others on it."""
+    time.sleep(seconds)

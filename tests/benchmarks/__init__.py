@@ -1,0 +1,1 @@
+"""The benchmark suite: `python -m tests.benchmarks`. What it measures and how to read it: docs/benchmarks.md."""

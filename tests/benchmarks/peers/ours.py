@@ -1,0 +1,73 @@
+"""django_jobs itself."""
+
+import sys
+from collections.abc import Sequence
+
+import django
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from tests.benchmarks import client
+
+if not settings.configured or not django.apps.apps.ready:
+    django.setup()
+
+from django_jobs import Job, enqueue_many, job
+from django_jobs.transports import get_transport
+
+BODIES = {"empty": job(client.empty), "io": job(client.io), "aio": job(client.aio)}
+# Ids in the order of time, as the product makes them, from long ago.
+OLD_ID = "lpad(to_hex(1600000000000000 + n), 32, '0')::uuid"
+
+
+class Ours(client.Peer):
+    def prepare(self) -> None:
+        call_command("migrate", verbosity=0)
+
+    def clear(self) -> None:
+        models = ["job", "attempt", "worker", "chore"]
+        with connection.cursor() as cursor:
+            for name in models:
+                empty = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+                cursor.execute(f"{empty} django_jobs_{name}")
+        if settings.REDIS:
+            redis.Redis.from_url(settings.REDIS).flushdb()
+        if settings.DJANGO_JOBS["TRANSPORT"] != "database:":
+            # Said to be complete, as it is: there are no jobs.
+            get_transport().open()
+
+    def enqueue(self, body: str, number: int) -> None:
+        BODIES[body].enqueue(number)
+
+    def enqueue_many(self, body: str, numbers: Sequence[int]) -> None:
+        enqueue_many([BODIES[body].request(number) for number in numbers])
+
+    def enqueue_in_transaction(self, body: str, numbers: Sequence[int]) -> None:
+        with transaction.atomic():
+            for number in numbers:
+                BODIES[body].enqueue(number)
+
+    def worker(self, processes: int, concurrency: int) -> list[list[str]]:
+        command = [sys.executable, "-m", "django", "runworkers", "--no-autoreload"]
+        return [[*command, "--processes", str(processes), "--concurrency", str(concurrency)]]
+
+    def finished(self) -> int:
+        return Job.objects.successful().count()
+
+    def fill_finished(self, count: int) -> None:
+        """Copy the last finished job so often, with ids of its own."""
+        columns = [field.column for field in Job._meta.concrete_fields if field.column != "id"]
+        names = ", ".join(connection.ops.quote_name(column) for column in columns)
+        pattern = Job.objects.successful().order_by("pk").last()
+        assert pattern is not None
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {Job.table()} (id, {names}) SELECT {OLD_ID}, {names} "
+                f"FROM {Job.table()}, generate_series(1, %s) AS n WHERE id = %s",
+                [count, pattern.pk],
+            )
+
+
+PEER = Ours

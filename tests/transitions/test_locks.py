@@ -1,0 +1,185 @@
+"""What is hot never waits for a lock that somebody holds for long; what people do waits and then sees the truth."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from django_jobs import cancel, retry
+from django_jobs.definitions.outcomes import Failed, Retried, Succeeded
+from django_jobs.lifecycle.control import Jobs
+from django_jobs.lifecycle.settling import settle
+from django_jobs.models import Job, Worker
+from django_jobs.states import State
+from django_jobs.transitions import rescuing
+from django_jobs.transitions.claiming import claim_due, claim_ids
+from django_jobs.transitions.ending import end
+from django_jobs.transitions.transactions import in_transaction
+from tests.rows import ERROR, NAMES, claim_of, columns, ended, fresh, now, put, worker
+from tests.threads import elsewhere, own_connections
+from tests.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for all rows"),
+]
+
+
+def lock(*jobs: Job):
+    return elsewhere(
+        lambda: list(Job.objects.select_for_update().filter(pk__in=[job.pk for job in jobs]).order_by("pk"))
+    )
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1")
+        else:
+            # Not innodb_trx, which tells the same for ever to those who ask again within 0.1 s.
+            cursor.execute("SHOW GLOBAL STATUS WHERE Variable_name = 'Innodb_row_lock_current_waits' AND Value > 0")
+        return cursor.fetchone() is not None
+
+
+def test_a_claim_passes_by_what_is_locked():
+    locked, free = put(), put()
+    me = worker()
+    with lock(locked):
+        assert [claim.id for claim in claim_ids("default", me, [locked.pk, free.pk], NAMES)] == [free.pk]
+    assert [claim.id for claim in claim_ids("default", me, [locked.pk, free.pk], NAMES)] == [locked.pk]
+
+
+def test_a_look_passes_by_what_is_locked():
+    locked, free = put(priority=9), put()
+    me = worker()
+    with lock(locked):
+        assert [claim.id for claim in claim_due("default", me, ["default"], 1, NAMES)] == [free.pk]
+    assert [claim.id for claim in claim_due("default", me, ["default"], 1, NAMES)] == [locked.pk]
+
+
+@pytest.mark.parametrize("how", ["look", "ids"])
+def test_two_that_claim_at_the_same_time_get_different_jobs_and_neither_waits(how):
+    jobs = [put() for _ in range(20)]
+    ids = [job.pk for job in jobs]
+    me, other = worker(), worker()
+
+    if how == "ids" and connection.vendor == "mysql":
+        pytest.skip("all ids of a claim are locked there until it ends; nobody else has been handed them")
+
+    def claim(owner, limit):
+        if how == "look":
+            return claim_due("default", owner, ["default"], limit, NAMES)
+        return claim_ids("default", owner, ids, NAMES, limit)
+
+    with elsewhere(lambda: claim(other, 5)):
+        mine = claim(me, 15)
+        # Who asks for 5 locks 5, and not all that it looked at.
+        assert len(mine) == 15
+    assert Job.objects.filter(owner=me).count() == 15
+    assert Job.objects.filter(owner=other).count() == 5
+
+
+def test_a_claim_locks_neither_its_worker_nor_its_queue():
+    job, me = put(), worker()
+    with elsewhere(partial(claim_ids, "default", me, [job.pk], NAMES)):
+        assert rescuing.beat("default", [me]) == {me}
+
+
+def test_a_rescue_passes_by_what_is_locked_and_records_nothing_for_it():
+    owner = worker(dead_at=now())
+    locked, free = put(State.RUNNING, owner=owner), put(State.RUNNING, owner=owner)
+    with lock(locked):
+        rows = in_transaction("default", partial(rescuing.rescue, "default", [locked.pk, free.pk]))
+    assert [row.id for row in rows] == [free.pk]
+    assert (locked.attempts.count(), free.attempts.count()) == (0, 1)
+
+
+def test_the_rest_of_a_batch_is_settled_and_the_locked_one_is_told_from_a_lost_one():
+    jobs = [put(State.RUNNING) for _ in range(10)]
+    batch = [ended(claim_of(job), Succeeded("1")) for job in jobs]
+    lost = ended(claim_of(jobs[0]), Failed(ERROR), fence=0)
+    before = columns(fresh(jobs[3]))
+    with lock(jobs[3]):
+        settled = settle("default", [*batch, lost])
+    assert {each.claim.id for each, _ in settled.written} == {job.pk for job in jobs} - {jobs[3].pk}
+    assert (settled.locked, settled.fenced) == ([batch[3]], [lost])
+    assert columns(fresh(jobs[3])) == before
+    again = settle("default", settled.locked)
+    assert [each for each, _ in again.written] == [batch[3]]
+
+
+def test_a_lost_and_a_right_outcome_of_a_locked_job_are_told_apart():
+    job = put(State.RUNNING, fence=3)
+    right, lost = ended(claim_of(job), Succeeded("1")), ended(claim_of(job), Succeeded("1"), fence=2)
+    with lock(job):
+        settled = settle("default", [lost, right])
+    assert (settled.written, settled.locked, settled.fenced) == ([], [right], [lost])
+
+
+def test_an_end_waits_but_a_moment_for_a_lock():
+    if connection.vendor == "mysql":
+        pytest.skip("a wait for a lock cannot be shorter than a second there, so it does not wait at all")
+    job = put(State.RUNNING)
+    outcome = ended(claim_of(job), Succeeded("1"))
+    with lock(job), pytest.raises(OperationalError, match="lock timeout"), transaction.atomic():
+        end("default", [outcome], outcome.finished)
+
+
+def after_an_open_settle_of(job: Job, outcome, verb, *arguments):
+    """Let a verb meet an outcome that is written but not committed; return what the verb says."""
+
+    def run(jobs: Jobs):
+        with own_connections({}):
+            return verb(jobs, *arguments)
+
+    late = ended(claim_of(job), outcome)
+    with ThreadPoolExecutor(1) as pool:
+        with elsewhere(lambda: end("default", [late], late.finished)):
+            answer = pool.submit(run, job.pk)
+            wait_until(lambda: somebody_waits() or answer.done(), what="the verb waits for the row")
+        return answer.result()
+
+
+def test_a_cancel_is_not_lost_between_a_run_and_its_retry():
+    job = put(State.RUNNING, max_attempts=5)
+    assert after_an_open_settle_of(job, Retried(ERROR, 60.0), cancel) == 1
+    assert fresh(job).state == State.CANCELLED
+
+
+def test_a_cancel_that_comes_after_the_success_moves_nothing():
+    job = put(State.RUNNING)
+    assert after_an_open_settle_of(job, Succeeded("1"), cancel) == 0
+    assert (fresh(job).state, fresh(job).cancel_requested) == (State.SUCCESSFUL, False)
+
+
+def test_a_retry_by_hand_at_the_moment_of_the_failure_says_what_it_did():
+    job = put(State.RUNNING)
+    moved = after_an_open_settle_of(job, Failed(ERROR), retry)
+    assert fresh(job).state == (State.READY if moved else State.FAILED)
+
+
+def test_a_cancel_is_not_lost_between_waiting_and_the_claim():
+    job, me = put(), worker()
+    with ThreadPoolExecutor(1) as pool:
+
+        def run():
+            with own_connections({}):
+                return cancel(job.pk)
+
+        with elsewhere(partial(claim_ids, "default", me, [job.pk], NAMES)):
+            answer = pool.submit(run)
+            wait_until(lambda: somebody_waits() or answer.done(), what="the verb waits for the row")
+        assert answer.result() == 1
+    row = fresh(job)
+    assert (row.state, row.cancel_requested) == (State.RUNNING, True)
+
+
+def test_a_beat_does_not_wait_for_a_claim_of_its_worker():
+    """Or a slow disk would make live workers look dead."""
+    me = worker()
+    jobs = [put() for _ in range(5)]
+    with elsewhere(partial(claim_due, "default", me, ["default"], 5, NAMES)):
+        assert rescuing.beat("default", [me]) == {me}
+        assert Worker.objects.get(pk=me).dead_at is None
+    assert Job.objects.running().count() == len(jobs)

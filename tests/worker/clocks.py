@@ -1,0 +1,27 @@
+"""A clock that a test moves."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from django_jobs.clock import use_clock
+
+
+class MovedClock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def moved_clock() -> Iterator[MovedClock]:
+    """Time stands still, in every thread of this process, until a test adds to `seconds`."""
+    clock = MovedClock()
+    with use_clock(clock):
+        yield clock

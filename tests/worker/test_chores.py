@@ -1,0 +1,100 @@
+"""Chores: one of all workers does each, and what was lost is found again."""
+
+from datetime import timedelta
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from django.conf import settings as django_settings
+
+from django_jobs.models import Chore, Worker
+from django_jobs.states import State
+from django_jobs.transitions.chores import claim_chore
+from django_jobs.transports import Transport
+from django_jobs.worker.board import Board
+from django_jobs.worker.chores import Chores
+from django_jobs.worker.incarnation import Incarnation
+from django_jobs.worker.watch import QueueWatch
+from tests.rows import HOUR, fresh, now, put, worker
+from tests.threads import together
+
+THREADS, ROUNDS = 8, 20
+
+
+@pytest.fixture
+def chores(transport: Transport, board: Board, transactional_db: None) -> Chores:
+    incarnation, watch = Incarnation("default", board, [], 1), QueueWatch("default", [])
+    incarnation.register()
+    watch.refresh()
+    board.beat(no_judging_until=0.0)
+    return Chores(transport, incarnation, watch, board)
+
+
+def taken_from(transport: Transport) -> set[UUID]:
+    taken = transport.take(worker(), ["default"], 100, now(), 0)
+    assert taken is not None
+    return set(taken.ids)
+
+
+@pytest.mark.parametrize("alias", list(django_settings.DATABASES))
+@pytest.mark.django_db(transaction=True, databases=list(django_settings.DATABASES))
+def test_one_of_many_claims_a_chore_that_is_due(alias: str):
+    def claim_all(number: int, barrier: Barrier) -> list[bool]:
+        won = []
+        for round_number in range(ROUNDS):
+            barrier.wait()
+            # The first one to come makes the row, and the next claim of it decides.
+            won.append(any(claim_chore(alias, f"chore {round_number}", 3600) for _ in range(2)))
+        return won
+
+    winners = [sum(each) for each in zip(*together(THREADS, claim_all), strict=True)]
+    assert winners == [1] * ROUNDS
+    assert Chore.objects.using(alias).count() == ROUNDS
+
+
+@pytest.mark.django_db
+def test_a_chore_is_due_again_after_its_time_or_sooner_by_who_holds_it():
+    def claim(seconds: float, *, renew: bool = False) -> bool:
+        return claim_chore("default", "tidy", seconds, renew=renew)
+
+    claim(0)
+    assert claim(3600)
+    assert not claim(3600)
+    Chore.objects.update(due_at=now() - HOUR)
+    assert claim(3600)
+    assert claim(-1, renew=True)
+    assert claim(3600)
+
+
+def test_a_bell_that_was_lost_is_rung_again(chores: Chores, transport: Transport):
+    transport.open()
+    lost = put(run_after=now() - timedelta(seconds=10))
+    Chore.objects.create(name="fresh sweep", due_at=now() - HOUR)
+    assert chores.step() > 0
+    assert taken_from(transport) == {lost.pk}
+
+
+def test_a_transport_that_lost_its_memory_is_told_all_that_is_ready_at_once(chores: Chores, transport: Transport):
+    old = {put(run_after=now() - HOUR).pk for _ in range(3)}
+    Chore.objects.create(name="ring all", due_at=now() - HOUR)
+    assert transport.is_flushed()
+    chores.step()
+    assert not transport.is_flushed()
+    assert taken_from(transport) == old
+
+
+def test_jobs_of_the_silent_are_taken_back(chores: Chores):
+    silent = worker(beat_at=now() - HOUR)
+    job = put(State.RUNNING, owner=silent)
+    Chore.objects.create(name="rescue", due_at=now() - HOUR)
+    chores.step()
+    assert Worker.objects.get(pk=silent).died
+    assert (fresh(job).state, fresh(job).suspect) == (State.READY, True)
+
+
+def test_who_could_not_beat_itself_judges_nobody(chores: Chores, board: Board, settings):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HEARTBEAT_SECONDS": 1e-6, "DEAD_AFTER_SECONDS": 1e-5}
+    silent = worker(beat_at=now() - HOUR)
+    Chore.objects.create(name="rescue", due_at=now() - HOUR)
+    chores.step()
+    assert Worker.objects.get(pk=silent).dead_at is None

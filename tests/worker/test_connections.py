@@ -1,0 +1,174 @@
+"""Connections after a body: clean and open, unless they are broken or old."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import Error, connection, transaction
+
+from django_jobs.worker.connections import OLDEST_SECONDS, care_for_connections, use_own_connection
+from tests.project.models import Effect
+from tests.threads import together
+from tests.worker.clocks import MovedClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JOB = "11111111-1111-1111-1111-111111111111"
+
+
+def in_a_thread(story: Callable[[], None]) -> None:
+    """Tell the story with a connection of its own."""
+    together(1, lambda number, barrier: story())
+
+
+def connect() -> Any:
+    assert not Effect.objects.exists()
+    return connection.connection
+
+
+def is_kept(raw: Any) -> bool:
+    """Tell whether it is still the same connection, and one that works, after it was cared for."""
+    care_for_connections()
+    if connection.connection is None:
+        return False
+    assert connection.connection is raw
+    assert connection.get_autocommit()
+    return not Effect.objects.exists()
+
+
+def test_a_healthy_connection_is_kept():
+    def story() -> None:
+        raw = connect()
+        assert all(is_kept(raw) for _ in range(3))
+
+    in_a_thread(story)
+
+
+def test_what_a_body_left_in_a_transaction_is_rolled_back():
+    def story() -> None:
+        connect()
+        called = []
+        transaction.atomic().__enter__()
+        transaction.atomic().__enter__()
+        transaction.on_commit(lambda: called.append(1))
+        Effect.objects.create(job_id=JOB)
+        care_for_connections()
+        assert connection.connection is None
+        with transaction.atomic():
+            assert not Effect.objects.exists()
+        assert not connection.in_atomic_block
+        assert is_kept(connection.connection)
+        assert not called
+
+    in_a_thread(story)
+
+
+def test_what_a_body_left_without_autocommit_is_rolled_back():
+    def story() -> None:
+        connect()
+        transaction.set_autocommit(False)
+        Effect.objects.create(job_id=JOB)
+        care_for_connections()
+        assert connection.connection is None
+        assert not Effect.objects.exists()
+        assert connection.get_autocommit()
+
+    in_a_thread(story)
+
+
+def test_an_error_of_the_body_costs_no_connection():
+    def story() -> None:
+        raw = connect()
+        with pytest.raises(Error), connection.cursor() as cursor:
+            cursor.execute("SELECT nothing FROM nowhere")
+        assert is_kept(raw)
+
+    in_a_thread(story)
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="has no server that could hang up")
+def test_a_connection_that_broke_is_closed_and_the_next_body_has_a_new_one():
+    def story() -> None:
+        raw = connect()
+        end = "SELECT pg_terminate_backend(%s)" if connection.vendor == "postgresql" else "KILL %s"
+        number = raw.info.backend_pid if connection.vendor == "postgresql" else raw.thread_id()
+        other = connection.copy()
+        with other.cursor() as cursor:
+            cursor.execute(end, [number])
+        other.close()
+        with suppress(Error):
+            Effect.objects.exists()
+        assert not is_kept(raw)
+        assert not Effect.objects.exists()
+        assert is_kept(connection.connection)
+
+    in_a_thread(story)
+
+
+def test_an_old_connection_is_closed(moved_clock: MovedClock):
+    def story() -> None:
+        raw = connect()
+        assert is_kept(raw)
+        moved_clock.seconds += OLDEST_SECONDS
+        assert is_kept(raw)
+        moved_clock.seconds += 1
+        assert not is_kept(raw)
+        # Its successor is as new as it is.
+        raw = connect()
+        assert is_kept(raw)
+        moved_clock.seconds += OLDEST_SECONDS
+        assert is_kept(raw)
+
+    in_a_thread(story)
+
+
+def test_queries_that_a_debugging_project_keeps_are_let_go(settings):
+    settings.DEBUG = True
+
+    def story() -> None:
+        raw = connect()
+        assert connection.queries
+        care_for_connections()
+        assert not connection.queries
+        assert connection.connection is raw
+
+    in_a_thread(story)
+
+
+LEVELS: dict[str, tuple[dict[str, Any], str]] = {
+    # psycopg.IsolationLevel.SERIALIZABLE by number, for the driver need not be installed.
+    "postgresql": ({"isolation_level": 4}, "SHOW transaction_isolation"),
+    "mysql": ({"isolation_level": "serializable"}, "SELECT VARIABLE_VALUE FROM information_schema.SESSION_VARIABLES "
+              "WHERE VARIABLE_NAME = 'tx_isolation'"),
+}  # fmt: skip
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="has one level only")
+def test_the_workers_own_connection_is_read_committed_whatever_the_settings_say(monkeypatch: pytest.MonkeyPatch):
+    def level() -> str:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(LEVELS[connection.vendor][1])
+            return cursor.fetchone()[0].lower().replace("-", " ")
+
+    def story() -> None:
+        options = connection.settings_dict["OPTIONS"]
+        for name, value in LEVELS[connection.vendor][0].items():
+            monkeypatch.setitem(options, name, value)
+        assert level() == "serializable"
+        connection.close()
+        use_own_connection("default")
+        assert level() == "read committed"
+
+    in_a_thread(story)
+
+
+def test_the_workers_own_connection_stays_open_and_is_no_part_of_a_request(monkeypatch: pytest.MonkeyPatch):
+    def story() -> None:
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        use_own_connection("default")
+        assert connection.settings_dict["CONN_MAX_AGE"] is None
+        assert not connection.settings_dict["ATOMIC_REQUESTS"]
+        assert not Effect.objects.exists()
+
+    in_a_thread(story)

@@ -1,0 +1,174 @@
+"""The desk: what is in hand, and how much more may come."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+from django_jobs.definitions.outcomes import Ended, GivenBack
+from django_jobs.worker.desk import AHEAD_SECONDS, MOST_IN_HAND, Desk
+from tests.samples import note
+from tests.worker.claims import claim
+
+
+def ended() -> Ended:
+    return Ended(claim(note), GivenBack(), 0.0, 0.0)
+
+
+def test_before_anything_has_run_there_is_room_for_what_can_run_at_once():
+    assert Desk(5).room() == 5
+
+
+def test_one_that_may_not_fetch_ahead_does_not_for_the_shortest_jobs():
+    desk = Desk(1, most_in_hand=1)
+    desk.learn(seconds=0.0, bodies=1)
+    assert desk.capacity == 1
+
+
+def test_short_jobs_are_fetched_ahead_as_many_as_fill_the_round_trip():
+    desk = Desk(5)
+    desk.learn(seconds=1.0, bodies=100)
+    assert desk.capacity == 5 * AHEAD_SECONDS / 0.01
+    desk.learn(seconds=0.0, bodies=1)
+    for _ in range(100):
+        desk.learn(seconds=0.0, bodies=1)
+    assert desk.capacity == MOST_IN_HAND
+
+
+def test_long_jobs_are_not_fetched_ahead():
+    desk = Desk(5)
+    desk.learn(seconds=0.1, bodies=100)
+    before = desk.capacity
+    desk.learn(seconds=60.0, bodies=1)
+    assert desk.capacity == 5 < before
+
+
+def test_jobs_that_became_short_are_fetched_ahead_again():
+    desk = Desk(5)
+    desk.learn(seconds=60.0, bodies=1)
+    for _ in range(100):
+        desk.learn(seconds=0.1, bodies=100)
+    assert desk.capacity > 100
+
+
+def test_after_short_jobs_turned_out_long_nothing_is_fetched_ahead_until_they_are_short_again():
+    desk = Desk(5)
+    desk.learn(seconds=0.1, bodies=100)
+    desk.distrust()
+    assert desk.capacity == 5
+    for _ in range(10):
+        desk.learn(seconds=0.1, bodies=100)
+    assert desk.capacity > 5
+
+
+def test_what_is_taken_looked_for_and_claimed_takes_room():
+    desk = Desk(10)
+    desk.offer([uuid4(), uuid4()])
+    desk.ask_for_look(3)
+    desk.hold([claim(note)])
+    assert desk.room() == 10 - 2 - 3 - 1
+
+
+def test_orders_that_were_given_out_take_room_until_they_are_carried_out_or_come_back():
+    desk, ids = Desk(10), [uuid4(), uuid4()]
+    desk.offer(ids)
+    desk.ask_for_look(3)
+    desk.orders()
+    assert desk.room() == 5
+    desk.put_back_orders(ids)
+    assert desk.room() == 8
+    assert desk.orders() == (ids, 0)
+    desk.hold([claim(note)])
+    assert desk.room() == 9
+
+
+def test_as_many_can_be_claimed_as_have_ended_besides_the_room():
+    desk, held = Desk(2), [claim(note) for _ in range(2)]
+    desk.hold(held)
+    assert desk.places([]) == 0
+    assert desk.places([Ended(held[0], GivenBack(), 0.0, 0.0), ended()]) == 1
+
+
+def test_a_closed_desk_gives_out_no_orders_and_still_takes_outcomes():
+    desk = Desk(10)
+    desk.offer([uuid4()])
+    desk.ask_for_look(1)
+    desk.close()
+    desk.offer([uuid4()])
+    desk.ask_for_look(1)
+    assert desk.orders() == ([], 0)
+    last = ended()
+    desk.put_ended(last)
+    assert desk.take_ended() == [last]
+
+
+def test_orders_are_handed_over_once_and_the_larger_look_counts():
+    desk = Desk(10)
+    ids = [uuid4(), uuid4()]
+    desk.offer(ids)
+    desk.ask_for_look(4)
+    desk.ask_for_look(2)
+    assert desk.has_orders()
+    assert desk.orders() == (ids, 4)
+    assert desk.orders() == ([], 0)
+    assert not desk.has_orders()
+
+
+def test_an_id_that_is_in_hand_is_not_taken_again():
+    desk, held, other = Desk(10), claim(note), uuid4()
+    desk.hold([held])
+    desk.offer([held.id, other])
+    assert desk.orders() == ([other], 0)
+
+
+def test_a_claim_is_let_go_only_with_its_own_fence():
+    desk, old = Desk(10), claim(note)
+    new = replace(old, fence=2)
+    desk.hold([new])
+    desk.drop([old])
+    assert desk.claims() == [new]
+    desk.drop([new])
+    assert desk.claims() == []
+
+
+def test_outcomes_are_told_of_and_keep_their_order_when_they_come_back():
+    desk, told = Desk(10), []
+    desk.on_ended = lambda: told.append(1)
+    first, second, third = ended(), ended(), ended()
+    desk.put_ended(first)
+    desk.put_ended(second)
+    assert len(told) == 2
+    batch = desk.take_ended()
+    desk.put_ended(third)
+    desk.put_back_ended(batch)
+    assert desk.take_ended() == [first, second, third]
+    assert desk.take_ended() == []
+
+
+def test_a_desk_is_empty_only_when_nothing_at_all_is_in_hand():
+    desk, held = Desk(10), claim(note)
+
+    def carry_out() -> None:
+        desk.orders()
+        assert not desk.is_empty()
+        desk.hold([])
+
+    for put, take in (
+        (lambda: desk.offer([uuid4()]), carry_out),
+        (lambda: desk.ask_for_look(1), carry_out),
+        (lambda: desk.hold([held]), lambda: desk.drop([held])),
+        (lambda: desk.put_ended(ended()), desk.take_ended),
+    ):
+        assert desk.is_empty()
+        put()
+        assert not desk.is_empty()
+        take()
+    assert desk.is_empty()
+
+
+def test_a_new_life_begins_with_nothing_in_hand():
+    desk = Desk(10)
+    desk.offer([uuid4()])
+    desk.ask_for_look(1)
+    desk.hold([claim(note)])
+    desk.forget_all()
+    assert desk.is_empty()
+    assert desk.room() == 10
