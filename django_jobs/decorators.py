@@ -16,6 +16,8 @@ from django_jobs.execution.context import JobContext
 if TYPE_CHECKING:
     from django_jobs.models import Job
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -122,11 +124,12 @@ def _make_spec(function: Callable[..., Any], takes_context: bool, name: str | No
     if not isinstance(job_name, str) or not JOB_NAME.fullmatch(job_name):
         raise InvalidOption(f"{whose}: name must be 1 to 200 letters, digits or _ . : -, not {job_name!r}.")
     # A callable is read from code alone, never from data, so it stays with the function and out of the row.
-    callables = {key: options.pop(key) for key in ("backoff", "idempotency_key") if callable(options.get(key))}
+    callables = {key: options[key] for key in ("backoff", "idempotency_key") if callable(options.get(key))}
+    plain = {key: value for key, value in options.items() if key not in callables}
     return JobSpec(
         name=job_name,
         function=function,
-        options=make_options(options, whose=whose),
+        options=make_options(plain, whose=whose),
         signature=_call_signature(function, takes_context, whose),
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
@@ -141,6 +144,6 @@ def _call_signature(function: Callable[..., Any], takes_context: bool, whose: st
     if not takes_context:
         return signature
     parameters = list(signature.parameters.values())
-    if not parameters or parameters[0].name != "context":
+    if not parameters or parameters[0].name != "context" or parameters[0].kind not in _POSITIONAL:
         raise InvalidOption(f"{whose}: takes_context=True needs a first parameter called 'context'.")
     return signature.replace(parameters=parameters[1:])

@@ -58,7 +58,7 @@ def transport(settings: Any) -> Iterator[RecordingTransport]:
     options = {"TRANSPORT": "memory:", "PREFIX": "recorded"}
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **options}
     recording = RecordingTransport()
-    key = (os.getpid(), *options.values())
+    key = (os.getpid(), options["TRANSPORT"], options["PREFIX"])
     current._transports[key] = recording
     dispatching._transport_is_away = False
     yield recording

@@ -16,22 +16,25 @@ MOST_ENTRIES = 100
 
 def record(request: HttpRequest, rows: Sequence[Model], told: str, *, flag: int = CHANGE) -> None:
     """Log what was done to these rows, so that the history of each tells it."""
-    if not rows:
-        return
-    if len(rows) > MOST_ENTRIES:
-        record_many(request, type(rows[0]), len(rows), told, flag=flag)
-        return
     user: Any = request.user.pk
-    LogEntry.objects.log_actions(user, rows, flag, told)  # type: ignore[arg-type]
+    if len(rows) <= MOST_ENTRIES:
+        LogEntry.objects.log_actions(user, rows, flag, told)
+    else:
+        finish(begin(request, type(rows[0]), told, flag=flag), len(rows), told)
 
 
-def record_many(request: HttpRequest, model: type[Model], count: int, told: str, *, flag: int = CHANGE) -> None:
-    """Log what was done to many rows as one entry; the filter that chose them is part of it."""
-    filters = request.GET.urlencode()
-    LogEntry.objects.create(
-        user_id=request.user.pk,
-        content_type=ContentType.objects.get_for_model(model),
-        object_repr=f"{grouped(count)} {model._meta.verbose_name_plural}",
-        action_flag=flag,
-        change_message=f"{told} (?{filters})" if filters else told,
+def begin(request: HttpRequest, model: type[Model], told: str, *, flag: int = CHANGE) -> LogEntry:
+    """Log what is about to be done to many rows, as one entry, which is there even if the rest is cut off."""
+    user: Any = request.user.pk
+    content_type = ContentType.objects.get_for_model(model)
+    name = str(model._meta.verbose_name_plural)
+    return LogEntry.objects.create(
+        user_id=user, content_type=content_type, object_repr=name, action_flag=flag, change_message=told
     )
+
+
+def finish(entry: LogEntry, count: int, told: str) -> None:
+    """Tell in the entry what came of it."""
+    entry.object_repr = f"{grouped(count)} {entry.object_repr}"
+    entry.change_message = told
+    entry.save(update_fields=["object_repr", "change_message"])

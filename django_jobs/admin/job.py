@@ -1,11 +1,9 @@
 """The list of jobs, the page of one, and the verbs on both."""
 
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -39,10 +37,10 @@ class JobAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[job_list.JobList]:
         return job_list.JobList
 
-    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
-        return job_list.WAITING_ORDER if job_list.phase(request) in job_list.WAITING else ("-pk",)
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return job_list.ordering(request)
 
-    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Paginator[Any]:
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator: Any = super().get_paginator(request, *args, **kwargs)
         paginator.counts_all = job_list.phase(request) in job_list.ALIVE
         return paginator
@@ -72,15 +70,19 @@ class JobAdmin(ReadOnlyAdmin):
     # The page
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        state = ["phase", "error", "name", "shown_queue", "shown_worker", "priority", "shown_attempt"]
-        times = ["age", "duration", "run_after", "expires_at", "deadline_at"]
-        behind = ["id", "starts", "stalls", "suspect", "cancel_requested", "backoff", "lifo"]
-        behind += ["group", "idempotency_key", "key_expires_at"]
+        state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
         call = [(_("Call"), {"fields": ["shown_arguments", "shown_result"]})]
+        behind = [
+            ("id", "name", "group"),
+            ("run_after", "expires_at", "deadline_at"),
+            ("starts", "stalls", "suspect", "cancel_requested"),
+            ("backoff", "lifo"),
+            ("idempotency_key", "key_expires_at"),
+        ]
         return [
             (None, {"fields": state}),
             *(call if self.may_view_payload(request) else []),
-            (_("Details"), {"fields": [*times, *behind], "classes": ["collapse"]}),
+            (_("Details"), {"fields": behind, "classes": ["collapse"]}),
         ]
 
     @admin.display(description=_("queue"))

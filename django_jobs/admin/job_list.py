@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
@@ -21,9 +22,7 @@ from django_jobs.models import Job, JobQuerySet
 
 STATE = "state"
 QUEUE = "queue_name"
-# Jobs that wait, in the order of the index over them: the next first. To give the newest first would sort them all.
 WAITING = ("ready", "scheduled", "retrying")
-WAITING_ORDER = ("queue_name", "suspect", "rank", "pk")
 # An index holds these, so that however old and few they are, they are found, and counted to the last.
 ALIVE = ("blocked", *WAITING, "running")
 # An index holds these too, but they pile up.
@@ -69,6 +68,17 @@ def phase(request: HttpRequest) -> str:
     return value if value in PHASES else ""
 
 
+def is_next_first(request: HttpRequest) -> bool:
+    """Tell whether the list follows the index over jobs that wait: to give the newest first would sort them all."""
+    has_index = connections[get_settings().DATABASE].features.supports_partial_indexes
+    return has_index and phase(request) in WAITING
+
+
+def ordering(request: HttpRequest) -> tuple[str, ...]:
+    """Return an order that an index has; on MySQL and MariaDB there is one by state and id."""
+    return ("queue_name", "suspect", "rank", "pk") if is_next_first(request) else ("-pk",)
+
+
 def described(request: HttpRequest) -> list[tuple[str, str]]:
     """Return the filters of a list in words."""
     told = [
@@ -104,18 +114,15 @@ class JobList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Job]:
         self.phase = phase(request)
         self.queue = queue(request)
+        self.is_next_first = is_next_first(request)
         found = super().get_queryset(request, exclude_parameters).defer(*NOT_IN_LISTS)
         return found if self._start is None else found.filter(pk__gte=self._start)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         is_narrowed = bool(self.phase or self.queue or self.query)
-        may_retry = self.model_admin.has_retry_permission(request)
+        may_retry = "retry" in self.model_admin.get_actions(request)
         self.offers_retry_of_all = bool(self.result_count) and is_narrowed and may_retry and self.phase not in ALIVE
-
-    @property
-    def is_next_first(self) -> bool:
-        return self.phase in WAITING
 
     @property
     def reach(self) -> str:

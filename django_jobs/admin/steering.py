@@ -15,6 +15,8 @@ from django_jobs.admin.read_only import grouped
 from django_jobs.admin.verbs import REMOVE, Verb
 from django_jobs.models import Job, JobQuerySet
 
+# What takes longer than a moment.
+MOST_AT_ONCE = 10_000
 # In a request's POST: the question was answered with yes.
 CONFIRMED = "confirmed"
 
@@ -32,21 +34,29 @@ def steer(page: "admin.ModelAdmin[Any]", request: HttpRequest, verb: Verb, jobs:
     if (verb.asks or chose_all(request)) and not is_answered:
         return _ask(page, request, verb, jobs, form)
     values = form.cleaned_data if is_answered else {}
-    flag = DELETION if verb is REMOVE else CHANGE
-    if chose_all(request):
-        moved, chosen = _act(verb, jobs, values)
-        told = verb.tell(moved, chosen)
-        audit.record_many(request, Job, chosen, _named(verb, told), flag=flag)
-    else:
-        ticked = list(jobs.only("name"))
-        moved, chosen = _act(verb, ticked, values)
-        told = verb.tell(moved, chosen)
-        audit.record(request, ticked, _named(verb, told), flag=flag)
+    act = _act_on_all if chose_all(request) else _act_on_ticked
+    moved, chosen = act(request, verb, jobs, values)
+    told = verb.tell(moved, chosen)
     if moved == chosen:
         page.message_user(request, told, messages.SUCCESS)
     else:
         page.message_user(request, f"{told} {verb.only}", messages.WARNING)
     return None
+
+
+def _act_on_ticked(request: HttpRequest, verb: Verb, jobs: JobQuerySet, values: dict[str, Any]) -> tuple[int, int]:
+    ticked = list(jobs.only("name"))
+    moved, chosen = _act(verb, ticked, values)
+    audit.record(request, ticked, _named(verb, verb.tell(moved, chosen)), flag=_flag(verb))
+    return moved, chosen
+
+
+def _act_on_all(request: HttpRequest, verb: Verb, jobs: JobQuerySet, values: dict[str, Any]) -> tuple[int, int]:
+    filters = f" (?{request.GET.urlencode()})" if request.GET else ""
+    entry = audit.begin(request, Job, _named(verb, f"...{filters}"), flag=_flag(verb))
+    moved, chosen = _act(verb, jobs, values)
+    audit.finish(entry, chosen, _named(verb, verb.tell(moved, chosen)) + filters)
+    return moved, chosen
 
 
 def _act(verb: Verb, jobs: JobQuerySet | Sequence[Job], values: dict[str, Any]) -> tuple[int, int]:
@@ -64,10 +74,14 @@ def _named(verb: Verb, told: str) -> str:
     return f"{verb.label}: {told}"
 
 
+def _flag(verb: Verb) -> int:
+    return DELETION if verb is REMOVE else CHANGE
+
+
 def _ask(
     page: "admin.ModelAdmin[Any]", request: HttpRequest, verb: Verb, jobs: JobQuerySet, form: forms.Form
 ) -> HttpResponse:
-    ticked = [] if chose_all(request) else list(jobs)
+    across = chose_all(request)
     chosen, able = jobs.count(), verb.can(jobs).count()
     request.current_app = page.admin_site.name
     context = {
@@ -77,10 +91,12 @@ def _ask(
         "media": page.media,
         "verb": verb,
         "form": form,
-        "jobs": ticked,
-        "filters": job_list.described(request),
+        "jobs": [] if across else list(jobs),
+        "filters": job_list.described(request) if across else [],
         "able": able,
         "shown_able": grouped(able),
+        "takes_long": able > MOST_AT_ONCE,
+        "destroys": verb is REMOVE,
         "foretold": verb.foretell(able, chosen),
         "some_stay": able < chosen,
         "kept": _kept(request, verb),

@@ -1,7 +1,7 @@
 """Why a job does not run: everything that stands in its way now, in words."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils.formats import localize
 from django.utils.html import format_html
@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
-from django_jobs.handles import queues
-from django_jobs.models import Job, Worker
+from django_jobs.lifecycle import workers
+from django_jobs.lifecycle.workers import Life
+from django_jobs.models import Job, Queue
 from django_jobs.states import State
 
 
@@ -25,7 +26,7 @@ def reasons(job: Job, now: datetime, queues_page: str) -> list[str]:
 def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
     if job.is_scheduled(now):
         yield _scheduled(job, now)
-    if queues[job.queue_name].is_paused:
+    if Queue.objects.using(get_settings().DATABASE).filter(name=job.queue_name, paused=True).exists():
         yield format_html(_('Its queue <a href="{}">{}</a> is paused.'), queues_page, job.queue_name)
     yield from _workers_missing(job, now)
     if job.suspect:
@@ -44,17 +45,14 @@ def _scheduled(job: Job, now: datetime) -> str:
 
 
 def _workers_missing(job: Job, now: datetime) -> Iterator[str]:
-    heard_since = now - timedelta(seconds=get_settings().DEAD_AFTER_SECONDS)
-    alive = Worker.objects.using(get_settings().DATABASE).filter(dead_at=None, beat_at__gte=heard_since)
-    workers = list(alive.only("queues", "names"))
-    known = {each.name for each in queues}
-    serving = [each for each in workers if job.queue_name in (each.queues or known)]
-    knowing = [each for each in workers if job.name in each.names]
-    if not workers:
+    using = get_settings().DATABASE
+    alive = [each for each in workers.not_dead(using) if workers.life(each, now) == Life.ALIVE]
+    serving = workers.serving(alive, job.queue_name, workers.known_queues(using))
+    if not alive:
         yield _("No worker is alive.")
     elif not serving:
         yield _("No live worker serves its queue.")
-    elif not knowing:
+    elif not any(job.name in each.names for each in alive):
         yield _("No live worker knows a job of this name.")
-    elif not any(each in knowing for each in serving):
+    elif not any(job.name in each.names for each in serving):
         yield _("No live worker of its queue knows a job of this name.")

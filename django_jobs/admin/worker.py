@@ -14,41 +14,50 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import formatting
 from django_jobs.admin.read_only import ReadOnlyAdmin
-from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
+from django_jobs.lifecycle import workers
+from django_jobs.lifecycle.workers import Life
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 
 # A worker may be given any concurrency.
 MOST_JOBS = 100
+# The look of a badge, and its text.
+LIVES = {
+    Life.ALIVE: ("successful", gettext_lazy("Alive")),
+    Life.SILENT: ("retrying", gettext_lazy("Silent")),
+    Life.STOPPED: ("cancelled", gettext_lazy("Stopped at %(moment)s")),
+    Life.DEAD: ("failed", gettext_lazy("Dead since %(moment)s")),
+}
 
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("life", "host", "pid", "version", "shown_queues", "concurrency", "current_jobs", "beat")
+    list_display = ("life", "host", "pid", "version", "shown_queues", "current_jobs", "beat")
     list_display_links = ("host",)
     ordering = ("-id",)
     fields = (
-        *("life", "host", "pid", "supervisor_pid", "version", "concurrency"),
-        *("started_at", "beat_at", "dead_at", "shown_queues", "linked_jobs", "shown_names"),
+        ("life", "version", "concurrency"),
+        ("host", "pid", "supervisor_pid"),
+        ("started_at", "beat_at", "dead_at"),
+        "shown_queues",
+        "linked_jobs",
+        "shown_names",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Count what each runs, by the index over owners; whatever a lost row owned is not shown."""
         running = Job.objects.filter(state=State.RUNNING, owner=OuterRef("pk")).order_by().values("owner")
         counted = running.annotate(count=Count("pk")).values("count")
-        workers: QuerySet[Worker] = super().get_queryset(request)
-        return workers.annotate(running=Coalesce(Subquery(counted), 0))
+        rows: QuerySet[Worker] = super().get_queryset(request)
+        return rows.annotate(running=Coalesce(Subquery(counted), 0))
 
     @admin.display(description=gettext_lazy("state"))
     def life(self, worker: Worker) -> SafeString:
-        if worker.dead_at is not None:
-            told = _("Dead since %(moment)s") if worker.died else _("Stopped at %(moment)s")
-            kind = "failed" if worker.died else "cancelled"
-            return formatting.badge(kind, told % {"moment": localize(localtime(worker.dead_at))})
-        if formatting.ago(worker.beat_at, worker).total_seconds() > get_settings().DEAD_AFTER_SECONDS:
-            return formatting.badge("retrying", _("Silent"))
-        return formatting.badge("successful", _("Alive"))
+        life = workers.life(worker, formatting.seen_at(worker))
+        kind, text = LIVES[life]
+        moment = localize(localtime(worker.dead_at)) if worker.dead_at else ""
+        return formatting.badge(kind, text % {"moment": moment})
 
     @admin.display(description=gettext_lazy("last beat"))
     def beat(self, worker: Worker) -> str:
@@ -59,17 +68,20 @@ class WorkerAdmin(ReadOnlyAdmin):
         return ", ".join(worker.queues) or _("All")
 
     @admin.display(description=gettext_lazy("current jobs"))
-    def current_jobs(self, worker: Worker) -> SafeString | int:
+    def current_jobs(self, worker: Worker) -> SafeString | str:
+        """How many, of how many at most."""
         count: int = vars(worker)["running"]
+        told = f"{count} / {worker.concurrency}"
         page = reverse("admin:django_jobs_worker_change", args=[worker.pk], current_app=self.admin_site.name)
-        return formatting.link(page, count) if count else count
+        return formatting.link(page, told) if count else told
 
     @admin.display(description=gettext_lazy("current jobs"))
     def linked_jobs(self, worker: Worker) -> SafeString | str:
         """The jobs it runs, each with the time it has taken so far."""
         running = Job.objects.using(worker._state.db).filter(state=State.RUNNING, owner=worker.pk)
-        links = [self._linked(job, worker) for job in running.only("name", "started_at").order_by("pk")[:MOST_JOBS]]
-        return format_html_join(format_html("<br>"), "{}", ([each] for each in links)) or formatting.NOTHING
+        jobs = running.only("name", "started_at").order_by("pk")[:MOST_JOBS]
+        items = format_html_join("", "<li>{}</li>", ([self._linked(job, worker)] for job in jobs))
+        return format_html('<ul class="jobs-list">{}</ul>', items) if items else formatting.NOTHING
 
     def _linked(self, job: Job, worker: Worker) -> SafeString:
         page = reverse("admin:django_jobs_job_change", args=[job.pk], current_app=self.admin_site.name)

@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django_jobs.errors import InvalidArguments, PayloadTooLarge
 
 DEEPEST = 64
+_CUT = "\n[... cut ...]\n"
 
 _PLAIN = (str, int, float, bool, type(None))
 _BY_DJANGO = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, Promise)
@@ -74,9 +75,14 @@ def key_digest(name: str, key: str) -> bytes:
 
 def clean_text(text: str, limit: int = 100_000) -> str:
     """Return `text` as every database takes it: no NUL, no lone surrogates, at most `limit` characters."""
-    if len(text) > limit:
-        text = text[: limit // 2] + "\n[... cut ...]\n" + text[-limit // 2 :]
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    # Cut twice: a text may be huge, and what is replaced grows.
+    text = _cut(text, limit).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    return _cut(text, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    half = (limit - len(_CUT)) // 2
+    return text if len(text) <= limit else text[:half] + _CUT + text[-half:]
 
 
 def _plain(value: object, path: str, depth: int) -> object:
@@ -97,8 +103,15 @@ def _plain(value: object, path: str, depth: int) -> object:
     if isinstance(value, _PLAIN):  # subclasses: enumerations, safe strings
         return _plain_base(value, path)
     if isinstance(value, _BY_DJANGO):
-        return _encode_by_django(value)
+        return _as_text(value, path)
     raise InvalidArguments(f"{path} is {_shown(value)}, which cannot travel as JSON.{_advice(value)}")
+
+
+def _as_text(value: object, path: str) -> str:
+    try:
+        return _text(str(_encode_by_django(value)), path)
+    except ValueError as error:  # a time of day with a zone
+        raise InvalidArguments(f"{path} is {_shown(value)}, which cannot travel. {error}") from None
 
 
 def _plain_base(value: object, path: str) -> object:
@@ -143,7 +156,12 @@ def _whole_number(value: int, path: str) -> int:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    if isinstance(value, QuerySet):
+        return f"a queryset of {value.model.__name__}"  # its repr asks the database
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

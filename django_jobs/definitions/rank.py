@@ -37,19 +37,24 @@ def rank(priority: int, lifo: bool, when: datetime) -> int:
     return band(priority, lifo) * BAND_SIZE + (LAST_TICK - tick if lifo else tick)
 
 
+def is_lifo(rank_number: int) -> bool:
+    """Tell whether time runs downwards in the band of a rank."""
+    return rank_number // BAND_SIZE % 2 == 0
+
+
 def due_range(band_number: int, until: datetime, since: datetime | None = None) -> tuple[int, int]:
     """Return the first and the last rank of a band whose time lies in [since, until]; since None: from the start."""
     first_tick = ticks(since) if since is not None else 0
     last_tick = ticks(until)
     start = band_number * BAND_SIZE
-    if band_number % 2 == 0:
+    if is_lifo(start):
         return start + LAST_TICK - last_tick, start + LAST_TICK - first_tick
     return start + first_tick, start + last_tick
 
 
 def due_at(rank_number: int) -> datetime:
     """Return the time that a rank stands for."""
-    band_number, tick = divmod(rank_number, BAND_SIZE)
-    if band_number % 2 == 0:
+    tick = rank_number % BAND_SIZE
+    if is_lifo(rank_number):
         tick = LAST_TICK - tick
     return ORIGIN + timedelta(microseconds=tick * _MICROSECONDS_PER_TICK)

@@ -59,9 +59,11 @@ class Exponential:
         """Return the seconds to wait after the failed attempt of this number, counted from 1."""
         ceiling = LONGEST_SECONDS if self.maximum is None else min(float(self.maximum), LONGEST_SECONDS)  # type: ignore[arg-type]
         base = float(self.base)  # type: ignore[arg-type]
+        if not base:
+            return 0.0
         # Compared as logarithms first: a thousandth attempt must not overflow.
         exponent = max(attempt - 1, 0)
-        too_long = base > 0 and math.log(base) + exponent * math.log(self.factor) > math.log(max(ceiling, 1e-9))
+        too_long = math.log(base) + exponent * math.log(self.factor) > math.log(max(ceiling, 1e-9))
         full = ceiling if too_long else base * self.factor**exponent
         return full * (1 - self.jitter * random.random())
 

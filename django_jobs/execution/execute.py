@@ -105,7 +105,7 @@ def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
         case Snooze():
             return _with_delay(claim, error, lambda delay: Snoozed(delay))
         case CancelJob():
-            return Stopped(clean_text(str(error), 500))
+            return Stopped(clean_text(_message(error), 500))
         case GiveUp():
             return Failed(_report(error))
         case RetryLater():
@@ -123,7 +123,7 @@ def _retried(claim: Claim, error: BaseException, report: ErrorReport) -> Outcome
     """Ask the backoff how long to wait; one that is broken fails the job and says so."""
     try:
         delay = _delay(claim, error)
-    except Exception as broken:
+    except BaseException as broken:  # a callable of the user's too must not end the worker
         return Failed(_report(broken))
     return Failed(report) if delay is None else Retried(report, delay)
 
@@ -149,16 +149,19 @@ def _with_delay(claim: Claim, error: Any, make: Any) -> Outcome:
 def _report(error: BaseException) -> ErrorReport:
     kind = type(error)
     try:
-        message = str(error)
-    except Exception:
-        message = "(its message cannot be shown)"
-    try:
         text = "".join(tracebacks.format_exception(error))
     except Exception:
         text = "(its traceback cannot be shown)"
     return ErrorReport(
         class_path=clean_text(f"{kind.__module__}.{kind.__qualname__}", 300),
-        message=clean_text(message, 10_000),
+        message=clean_text(_message(error), 10_000),
         traceback=clean_text(text),
         exception=error,
     )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:
+        return "(its message cannot be shown)"

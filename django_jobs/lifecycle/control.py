@@ -28,7 +28,6 @@ Progress = Callable[[int], None]
 
 def cancel(jobs: Jobs, reason: str = "", *, progress: Progress | None = None) -> int:
     """Cancel those that wait and ask those that run; return how many. A running one may still succeed."""
-
     reason = reason or "Cancelled by hand."
     return _in_steps(jobs, lambda using, ids: len(steering.cancel(using, ids, reason)), progress)
 
@@ -111,9 +110,12 @@ def _in_steps(jobs: Jobs, step: Callable[[str, Sequence[UUID]], int], progress: 
 def _ids(using: str, jobs: Jobs) -> Iterator[list[UUID]]:
     if isinstance(jobs, Job | UUID | str):
         jobs = [jobs]
-    if isinstance(jobs, JobQuerySet) and not jobs.query.is_sliced:
-        yield from _pages(jobs.using(using))
-        return
+    if isinstance(jobs, JobQuerySet):
+        jobs = jobs.using(using)
+        # What is sliced or combined cannot be filtered further.
+        if not (jobs.query.is_sliced or jobs.query.combinator):
+            yield from _pages(jobs)
+            return
     ids = sorted({each.pk if isinstance(each, Job) else UUID(str(each)) for each in jobs})
     for start in range(0, len(ids), steering.CHUNK):
         yield ids[start : start + steering.CHUNK]

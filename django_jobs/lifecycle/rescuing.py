@@ -37,13 +37,18 @@ def say_goodbye(using: str, worker: UUID) -> None:
     in_transaction(using, lambda: rescuing.mark_dead(using, [worker], died=False))
 
 
-def judge(using: str, dead_after: float, already_suspected: Collection[UUID]) -> tuple[list[UUID], set[UUID]]:
+def judge(
+    using: str, dead_after: float, already_suspected: Collection[UUID], *, me: UUID | None = None
+) -> tuple[list[UUID], set[UUID]]:
     """Declare those dead who have not beaten for `dead_after` seconds; return them, and whom to look at once more.
 
     If so many are silent at once that the fault is likelier elsewhere, only those that were suspected in the last
-    look too are declared dead.
+    look too are declared dead; and nobody by a worker, `me`, that is among them: it is its clock that has jumped, or
+    the database's.
     """
     silent, alive = rescuing.silent(using, dead_after)
+    if me in silent:
+        return [], set(silent)
     condemned = silent
     if len(silent) > MASS and len(silent) * 2 > alive:
         condemned = [each for each in silent if each in already_suspected]

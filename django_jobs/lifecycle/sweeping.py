@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.db.models import Q
 
+from django_jobs.definitions.rank import is_lifo
 from django_jobs.lifecycle.dispatching import HORIZON
 from django_jobs.models import Job, JobQuerySet
 from django_jobs.states import State
@@ -23,7 +24,8 @@ def sweep_fresh(using: str, queue_names: Sequence[str]) -> int:
     bells: list[Bell] = []
     for queue_name in queue_names:
         for first, last in due_ranges(using, queue_name, present - FRESH_TO, present - FRESH_FROM):
-            rows = _ready(using, queue_name, first, last).order_by("-rank")[: FRESH_MOST - len(bells)]
+            newest_first = "rank" if is_lifo(first) else "-rank"
+            rows = _ready(using, queue_name, first, last).order_by(newest_first)[: FRESH_MOST - len(bells)]
             bells += [Bell(id, queue_name, rank) for id, rank in rows.values_list("id", "rank")]
     get_transport().announce(bells)
     return len(bells)
@@ -43,6 +45,7 @@ def sweep(using: str, queue_names: Sequence[str]) -> Iterator[int]:
 
 
 def _ready(using: str, queue_name: str, first: int, last: int) -> JobQuerySet:
+    # IN, for Django may write False as NOT, which SQLite does not look up in an index.
     return Job.objects.using(using).filter(
-        state=State.READY, suspect=False, queue_name=queue_name, rank__range=(first, last)
+        state=State.READY, suspect__in=[False], queue_name=queue_name, rank__range=(first, last)
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import connections
 
-from django_jobs.definitions.rank import BAND_SIZE, due_at
+from django_jobs.definitions.rank import due_at, is_lifo
 from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions.claiming import due_ranges
@@ -42,13 +42,13 @@ def queues_with_ready_jobs(using: str) -> Iterator[str]:
 
 def due(using: str, queue_name: str, present: datetime, *, suspect: bool = False) -> Due:
     """Look at the jobs of a queue that are due at `present`; with `suspect` at those that must start alone."""
-    # A list, for Django writes "= False" as "NOT suspect", which no index serves outside PostgreSQL.
+    # A list, for Django 5 writes "= False" as "NOT suspect" on SQLite, which the index does not serve.
     ready = Job.objects.using(using).filter(state=State.READY, queue_name=queue_name, suspect__in=[suspect])
     seen, has_more, names = 0, False, set()
     oldest: datetime | None = None
     for first, last in due_ranges(using, queue_name, present, suspect=suspect):
-        is_lifo = first // BAND_SIZE % 2 == 0
-        rows = ready.filter(rank__range=(first, last)).order_by(*(("-rank", "-id") if is_lifo else ("rank", "id")))
+        oldest_first = ("-rank", "-id") if is_lifo(first) else ("rank", "id")
+        rows = ready.filter(rank__range=(first, last)).order_by(*oldest_first)
         page = list(rows.values_list("rank", "name", "expires_at")[: LOOKED_AT + 1])
         has_more |= len(page) > LOOKED_AT
         for rank, name, expires_at in page[:LOOKED_AT]:

@@ -1,6 +1,6 @@
 """claim: ready -> running. The one guarded UPDATE that decides whether a job may run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,9 +49,10 @@ def claim_due(
 ) -> list[Claim]:
     """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each."""
     sql = dialect(using)
+    present = now(using)
     claims: list[Claim] = []
     for queue_name in queue_names:
-        for first, last in due_ranges(using, queue_name, now(using), suspect=suspect):
+        for first, last in due_ranges(using, queue_name, present, suspect=suspect):
             found = _claim(
                 sql,
                 worker,
@@ -70,25 +71,27 @@ def claim_due(
 
 def due_ranges(
     using: str, queue_name: str, until: datetime, since: datetime | None = None, *, suspect: bool = False
-) -> list[tuple[int, int]]:
-    """Return the ranges of ranks between two times, one for each band of the queue that holds anything ready.
+) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ranks between two times, one for each band of the queue that holds anything ready.
 
-    Hops over the index from one band to the next: one look-up a band, whatever the number of rows.
+    Hops over the index from one band to the next: one look-up a band, whatever the number of rows, and none for
+    bands that nobody asks for.
     """
     sql = dialect(using)
-    # ORDER BY and LIMIT, not MIN: where the statistics say "one row", PostgreSQL would read them all for a MIN.
-    lowest = f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)}"
-    first = "ORDER BY rank LIMIT 1"
-    rows = sql.query(
-        f"WITH RECURSIVE bands(lowest) AS ("
-        f"SELECT ({lowest} {first}) "
-        f"UNION ALL "
-        f"SELECT ({lowest} AND rank >= {_band_start('lowest')} + {BAND_SIZE} {first}) "
-        f"FROM bands WHERE lowest IS NOT NULL) "
-        f"SELECT lowest FROM bands WHERE lowest IS NOT NULL",
-        [queue_name, queue_name],
-    )
-    return [due_range(int(lowest) // BAND_SIZE, until, since) for (lowest,) in rows]
+    start = 0
+    while True:
+        # ORDER BY and LIMIT, not MIN: where the statistics say "one row", PostgreSQL would read them all for a MIN.
+        # And no recursive statement: MariaDB would read them all for a bound that is not a constant.
+        rows = sql.query(
+            f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)} AND rank >= %s "
+            "ORDER BY rank LIMIT 1",
+            [queue_name, start],
+        )
+        if not rows:
+            return
+        band = int(rows[0][0]) // BAND_SIZE
+        yield due_range(band, until, since)
+        start = (band + 1) * BAND_SIZE
 
 
 def any_suspect(using: str, queue_names: Sequence[str]) -> bool:
@@ -188,7 +191,3 @@ def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
 def _ready(sql: Dialect, suspect: bool) -> str:
     """The condition as the partial index has it, letter by letter."""
     return f"state = 'ready' AND {sql.flag('suspect', suspect)}"
-
-
-def _band_start(rank: str) -> str:
-    return f"({rank} - {rank} %% {BAND_SIZE})"

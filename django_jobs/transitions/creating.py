@@ -105,7 +105,14 @@ def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
     """End the promise of those keys whose time is over, so that they can be taken again."""
     sql = dialect(using)
     for digest in digests:
-        sql.update("key_digest = NULL", (), f"key_digest = %s AND key_expires_at <= {sql.now}", [digest], "id")
+        sql.update(
+            "key_digest = NULL",
+            (),
+            f"key_digest = %s AND key_expires_at <= {sql.now}",
+            [digest],
+            "id",
+            order="key_digest",
+        )
 
 
 def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ was asked for in the meantime wins over every end except success, in the same st
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.outcomes import (
@@ -24,7 +25,7 @@ from django_jobs.definitions.outcomes import (
 from django_jobs.models import Attempt
 from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row, portions
+from django_jobs.transitions.sql.base import Dialect, portions
 
 PATIENCE_MILLISECONDS = 50
 # Tracebacks are long, and no statement may be.
@@ -119,7 +120,7 @@ def _end_alike(
     return written
 
 
-def _record(sql: Dialect, each: Ended, now: float) -> Row:
+def _record(sql: Dialect, each: Ended, now: float) -> tuple[Any, ...]:
     text, delay, begun = None, 0.0, 1
     match each.outcome:
         case Succeeded(result):

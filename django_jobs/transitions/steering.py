@@ -91,6 +91,8 @@ def remove(using: str, ids: Collection[UUID]) -> int:
     """Delete those that do not run, with their attempts. The promise of their idempotency keys ends."""
     jobs = Job.objects.using(using).filter(pk__in=list(ids)).exclude(state=State.RUNNING)
     gone = list(jobs.order_by("pk").select_for_update().values_list("pk", flat=True))
+    if not gone:
+        return 0
     Attempt.objects.using(using).filter(job_id__in=gone)._raw_delete(using)
     return Job.objects.using(using).filter(pk__in=gone).exclude(state=State.RUNNING)._raw_delete(using)
 

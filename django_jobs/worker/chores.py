@@ -108,7 +108,8 @@ class Chores(Service):
             return
         if not claim_chore(using, "rescue", every):
             return
-        dead, self._suspected = judge(using, settings.DEAD_AFTER_SECONDS, self._suspected)
+        me = self._incarnation.id
+        dead, self._suspected = judge(using, settings.DEAD_AFTER_SECONDS, self._suspected, me=me)
         count = rescue_orphans(using)
         if count:
             logger.warning("%s jobs of dead workers were taken back.", count)

@@ -129,7 +129,7 @@ class LoopPool:
         self.last_start = 0.0
         self._size, self._board, self._first_slot, self._done = size, board, first_slot, done
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Claims can be withdrawn from any thread, even while a body holds up the loop; a ticket says that there may be one.
+        # Other threads withdraw claims, even while a body holds up the loop; a ticket says that there may be one.
         self._waiting: deque[Claim] = deque()
         self._tickets: asyncio.Queue[None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()

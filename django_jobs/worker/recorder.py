@@ -130,7 +130,7 @@ class Recorder(Service):
         claimed = {claim.id for claim in claims}
         self._ring_later([id for id in ids if id not in claimed])
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
-        if claims or ended:
+        if claims or ended or ids:
             self._on_room()
 
     def _rest(self) -> float:

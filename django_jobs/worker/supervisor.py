@@ -4,10 +4,10 @@ It runs no jobs and has one thread, so no job can keep it from beating.
 """
 
 import logging
+import math
 import os
 import select
 import signal
-import subprocess
 from contextlib import suppress
 from types import FrameType
 
@@ -20,8 +20,7 @@ from django_jobs.lifecycle.rescuing import rescue_worker
 from django_jobs.transitions.claiming import any_suspect
 from django_jobs.transitions.rescuing import beat
 from django_jobs.transports import get_transport
-from django_jobs.worker import child
-from django_jobs.worker.board import Board, make_board_file
+from django_jobs.worker.births import Births, Child
 from django_jobs.worker.connections import close_connections, use_own_connection
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.reloading import FileWatch
@@ -29,54 +28,12 @@ from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
 
-# A child that lives shorter than this died young; each such death in a row doubles the time to the next start.
-YOUNG_SECONDS, SHORTEST_PENALTY, LONGEST_PENALTY = 5.0, 0.5, 30.0
+# A child that lived no longer than this, and died under no body, died of itself.
+YOUNG_SECONDS = 5.0
 # Terminals and process managers send a signal twice; only one that comes later means "now".
 SECOND_SIGNAL_SECONDS = 2.0
-
-
-class Births:
-    """When the next child may be started: at once, unless the last ones came to nothing."""
-
-    def __init__(self) -> None:
-        self.next_at = self._penalty = 0.0
-
-    def may_start(self) -> bool:
-        return clock.monotonic() >= self.next_at
-
-    def were_good(self) -> None:
-        self._penalty = 0.0
-
-    def were_vain(self) -> None:
-        self._penalty = min(max(self._penalty * 2, SHORTEST_PENALTY), LONGEST_PENALTY)
-        self.next_at = clock.monotonic() + self._penalty
-
-
-class Child:
-    """One child process as its supervisor sees it."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.started_at = clock.monotonic()
-        # Threads and coroutines have slots of their own.
-        descriptor = make_board_file(2 * plan.concurrency)
-        reading, self._lifeline = os.pipe()
-        command, environment = child.command(descriptor, reading, plan.to_text())
-        self.process = subprocess.Popen(command, env=environment, pass_fds=(descriptor, reading))
-        self.board = Board(descriptor)
-        os.close(descriptor)
-        os.close(reading)
-
-    def is_gone(self) -> bool:
-        return self.process.poll() is not None
-
-    def signal(self, number: int) -> None:
-        if not self.is_gone():
-            self.process.send_signal(number)
-
-    def close(self) -> None:
-        os.close(self._lifeline)
-        self.board.close()
+# A child that has not ended so long after its time does not hear: a body holds its interpreter, or the database it.
+LONGEST_END_SECONDS = 30.0
 
 
 class Supervisor:
@@ -93,12 +50,14 @@ class Supervisor:
         self._children: list[Child] = []
         self._to_bury: list[Child] = []
         self._stop_asked_at: float | None = None
+        self._kill_at = math.inf
         self._ended_bursts = 0
         self._births, self._suspects_births = Births(), Births()
         self._next_beat = 0.0
         self._database_is_away = False
         self._last_good_beat = clock.monotonic()
-        self._no_judging_until = 0.0
+        # A newcomer does not know whether the database was away until now: the others get the time to beat first.
+        self._no_judging_until = clock.monotonic() + 2 * self._every
 
     def run(self) -> None:
         """Start, watch and end the children. Must run in the main thread, for it handles the signals."""
@@ -152,15 +111,18 @@ class Supervisor:
         now = clock.monotonic()
         if self._stop_asked_at is None:
             self._stop_asked_at = now
+            self._kill_at = now + self.plan.grace_seconds + LONGEST_END_SECONDS
             self._tell_children_to_stop()
         elif now - self._stop_asked_at >= SECOND_SIGNAL_SECONDS:
+            self._kill_at = min(self._kill_at, now + LONGEST_END_SECONDS)
             for each in self._children:
                 each.board.hurry()
 
     def _tell_children_to_stop(self) -> None:
         """Told again in each round, for one may just have been on its way into the world."""
+        is_late = clock.monotonic() > self._kill_at
         for each in self._children:
-            each.signal(signal.SIGTERM)
+            each.signal(signal.SIGKILL if is_late else signal.SIGTERM)
 
     def _complain(self, error: AnyDatabaseError) -> None:
         if not self._database_is_away:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from asgiref.sync import sync_to_async
 
 from django_jobs import Fixed, JobContext, job
+from django_jobs.models import Job
 from tests.project.models import Effect
 
 # A deploy can be broken in the workers alone: they die while they import this, as long as the file is there.
@@ -20,37 +22,41 @@ if sys.argv[0] == "-c" and (broken := os.environ.get("DJANGO_JOBS_TEST_BROKEN"))
     raise RuntimeError("This deploy is broken.")
 
 
-def note(context: JobContext, what: str) -> None:
-    """Write into the ledger that an attempt of this process has begun or ended."""
+def note(context: JobContext, what: str) -> int:
+    """Write into the ledger that a body has begun or ended in this process; return the fence that its row has now."""
     Effect.objects.create(job_id=context.id, worker=f"{os.getpid()} {what} {context.starts}")
+    return Job.objects.values_list("fence", flat=True).get(pk=context.id)
 
 
-async def anote(context: JobContext, what: str) -> None:
-    await sync_to_async(note)(context, what)
+async def anote(context: JobContext, what: str) -> int:
+    return await sync_to_async(note)(context, what)
 
 
 @job(takes_context=True)
-def work(context: JobContext, seconds: float) -> None:
-    note(context, "begins")
+def work(context: JobContext, seconds: float) -> int:
+    fence = note(context, "begins")
     time.sleep(seconds)
     note(context, "ends")
+    return fence
 
 
 @job(takes_context=True)
-async def work_async(context: JobContext, seconds: float) -> None:
-    await anote(context, "begins")
+async def work_async(context: JobContext, seconds: float) -> int:
+    fence = await anote(context, "begins")
     await asyncio.sleep(seconds)
     await anote(context, "ends")
+    return fence
 
 
 @job(takes_context=True, max_attempts=3, backoff=Fixed(0.05))
-def stumble(context: JobContext, seconds: float, successful_attempt: int) -> None:
-    """Fail in every attempt but that one."""
-    note(context, "begins")
+def stumble(context: JobContext, seconds: float, successful_attempt: int) -> int:
+    """Fail in every attempt before that one."""
+    fence = note(context, "begins")
     time.sleep(seconds)
     if context.attempt < successful_attempt:
         raise ValueError(f"Attempt {context.attempt} fails, as was wished.")
     note(context, "ends")
+    return fence
 
 
 @job(takes_context=True)
@@ -67,6 +73,12 @@ def leave(context: JobContext, status: int) -> None:
     os._exit(status)
 
 
+@job
+def rest(seconds: float) -> None:
+    """Ask nothing of the database."""
+    time.sleep(seconds)
+
+
 @job(takes_context=True)
 def stay(context: JobContext, gate: str) -> None:
     """Run until nobody holds the lock of a file any more."""
@@ -81,6 +93,13 @@ async def stay_async(context: JobContext, gate: str) -> None:
     """Run until cancelled."""
     await anote(context, "begins")
     await asyncio.Event().wait()
+
+
+@job(takes_context=True)
+def hog(context: JobContext) -> None:
+    """Keep the interpreter for minutes, so that the process does nothing else and hears no signal."""
+    note(context, "begins")
+    re.match(r"(a+)+$", "a" * 40 + "b")
 
 
 @job

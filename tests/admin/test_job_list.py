@@ -8,6 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_jobs.admin.read_only import CappedPaginator
+from django_jobs.definitions.arguments import key_digest
+from django_jobs.definitions.registry import job_names
 from django_jobs.models import Queue
 from django_jobs.states import State
 from tests import rows
@@ -77,6 +79,37 @@ def test_jobs_are_found_by_the_beginning_of_their_name(admin_client):
     assert listed(admin_client.get(JOBS, {"q": "images"})) == []
 
 
+def test_a_job_is_found_by_its_idempotency_key(admin_client):
+    name = job_names()[0]
+    job = rows.put(name=name, idempotency_key="receipt:7", key_digest=key_digest(name, "receipt:7"))
+    rows.put(name="receipt:7.and.more")
+    assert listed(admin_client.get(JOBS, {"q": "receipt:7"})) == [job.pk]
+
+
+def test_a_key_that_looks_like_an_id_finds_its_job_too(admin_client):
+    name, other = job_names()[0], rows.put()
+    job = rows.put(name=name, idempotency_key=str(other.pk), key_digest=key_digest(name, str(other.pk)))
+    assert listed(admin_client.get(JOBS, {"q": str(other.pk)})) == [job.pk, other.pk]
+
+
+def test_jobs_that_wait_are_listed_by_queue_the_next_first_where_an_index_has_that_order(admin_client):
+    second, first = rows.put(queue_name="b"), rows.put(queue_name="a")
+    sooner, hurried = rows.put(queue_name="b"), rows.put(queue_name="b", priority=5)
+    response = admin_client.get(JOBS, {"state": "ready"})
+    if connection.features.supports_partial_indexes:
+        assert listed(response) == [first.pk, hurried.pk, second.pk, sooner.pk]
+    else:
+        assert listed(response) == [hurried.pk, sooner.pk, first.pk, second.pk]
+    assert ("the next to start first" in Page(response).text) == connection.features.supports_partial_indexes
+
+
+@pytest.mark.parametrize("value", ["\0", "mail\0", "'", "%", "x" * 5000])
+def test_no_text_in_the_address_breaks_the_list(admin_client, value):
+    rows.put()
+    for parameter in ("q", "queue_name", "state"):
+        assert admin_client.get(JOBS, {parameter: value}).status_code == 200
+
+
 @pytest.mark.parametrize("phase", ["ready", "scheduled", "retrying", "running", "failed", "successful", "cancelled"])
 def test_the_state_filter_gives_jobs_of_that_state_alone(admin_client, phase):
     jobs = {state.value: rows.put(state) for state in State}
@@ -129,7 +162,15 @@ def test_a_list_with_more_jobs_than_are_counted_says_so(admin_client, monkeypatc
         rows.put()
     response = admin_client.get(JOBS, {"p": 2})
     assert len(listed(response)) == 50
-    assert "150+ jobs" in Page(response).text
+    assert "150+ jobs: the list ends after the first 150." in Page(response).text
+
+
+def test_jobs_that_live_are_counted_to_the_last(admin_client, monkeypatch):
+    monkeypatch.setattr(CappedPaginator, "limit", 100)
+    for _ in range(120):
+        rows.put()
+    text = Page(admin_client.get(JOBS, {"state": "ready"})).text
+    assert "120 jobs: the list ends after the first 100." in text
 
 
 def test_a_list_that_was_counted_to_its_end_promises_no_more(admin_client, monkeypatch):
@@ -144,6 +185,7 @@ def test_a_list_that_was_counted_to_its_end_promises_no_more(admin_client, monke
 def test_nothing_can_be_added_deleted_or_sorted(admin_client):
     rows.put()
     response = admin_client.get(JOBS)
-    assert [value for value, _ in response.context["action_form"].fields["action"].choices] == ["", "retry"]
+    actions = [value for value, _ in response.context["action_form"].fields["action"].choices]
+    assert actions == ["", "retry", "cancel", "run_now", "reprioritize", "remove"]
     assert reverse("admin:django_jobs_job_add") not in response.content.decode()
     assert "?o=" not in response.content.decode()

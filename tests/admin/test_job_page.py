@@ -1,11 +1,14 @@
 """The page of one job: all about it, and nothing to change."""
 
+from uuid import uuid4
+
 import pytest
+from django.urls import reverse
 
 from django_jobs.models import Attempt
 from django_jobs.states import State
 from tests import rows
-from tests.admin.pages import Page, job_page, retry_url
+from tests.admin.pages import QUEUES, Page, job_page
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +60,7 @@ def test_a_job_with_many_attempts_is_a_page_all_the_same(admin_client, django_as
     job = rows.put(State.FAILED)
     for number in range(60):
         attempt(job, number, traceback=f"Traceback {number}.")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(15):
         page = Page(admin_client.get(job_page(job)))
     assert "Traceback 59." in page.text
     assert "Traceback 9." not in page.text
@@ -67,7 +70,7 @@ def test_nothing_on_the_page_can_be_changed(admin_client):
     job = rows.put(State.FAILED)
     page = Page(admin_client.get(job_page(job)))
     names = {attrs["name"] for tag, attrs in page.tags if tag in ("input", "textarea", "select") and "name" in attrs}
-    assert names == {"csrfmiddlewaretoken"}
+    assert names == {"csrfmiddlewaretoken", "_selected_action", "from_page"}
     assert admin_client.post(job_page(job), {"name": "other"}).status_code == 403
     assert rows.fresh(job).name == "samples.note"
 
@@ -78,24 +81,29 @@ def test_arguments_are_for_those_who_may_view_payloads(staff):
     assert "secret" not in Page(staff("view_job").get(job_page(job))).text
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_only_a_job_that_has_ended_has_a_retry_button(admin_client, state):
-    job = rows.put(state)
-    forms = Page(admin_client.get(job_page(job))).forms()
-    assert forms == ([retry_url(job)] if job.is_finished else [])
-
-
-def test_who_may_not_retry_sees_no_button(viewer):
+def test_who_may_only_look_sees_no_button(viewer):
     job = rows.put(State.FAILED)
     assert Page(viewer.get(job_page(job))).forms() == []
 
 
-def test_no_page_carries_scripts_or_styles_of_its_own(admin_client):
-    job = rows.put(State.FAILED)
-    attempt(job, traceback="Traceback: ...")
+def test_a_job_leads_to_its_queue_and_to_the_worker_that_runs_it(admin_client):
+    worker = rows.worker(host="web1", pid=4711)
+    job = rows.put(State.RUNNING, queue_name="mail", owner=worker)
     page = Page(admin_client.get(job_page(job)))
-    assert all(attrs.get("src") for tag, attrs in page.tags if tag == "script")
-    assert not any(tag == "style" or "style" in attrs or "onclick" in attrs for tag, attrs in page.tags)
+    assert f"{QUEUES}#queue-mail" in page.links()
+    assert reverse("admin:django_jobs_worker_change", args=[worker]) in page.links()
+    assert "web1:4711" in page.text
+    assert "queue-mail" in [attrs.get("id") for _, attrs in Page(admin_client.get(QUEUES)).tags]
+
+
+def test_an_attempt_leads_to_its_worker_as_long_as_that_has_a_row(admin_client):
+    job, gone = rows.put(State.FAILED), uuid4()
+    worker = rows.worker(host="web1", pid=4711)
+    attempt(job, 1, worker=gone)
+    attempt(job, 2, worker=worker)
+    page = Page(admin_client.get(job_page(job)))
+    assert reverse("admin:django_jobs_worker_change", args=[worker]) in page.links()
+    assert f"Worker {gone}" in page.text
 
 
 def test_a_job_that_is_gone_is_told_in_words(admin_client):

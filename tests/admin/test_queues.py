@@ -9,7 +9,7 @@ from django.urls import reverse
 from django_jobs.models import Queue
 from django_jobs.states import State
 from tests import rows
-from tests.admin.pages import QUEUES, Page
+from tests.admin.pages import JOBS, QUEUES, Page
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def test_a_queue_shows_its_living_jobs(admin_client):
     response = admin_client.get(QUEUES)
     counts = row(response, "mail")["counts"]
     assert (counts.ready, counts.scheduled, counts.running, counts.blocked) == (1, 1, 1, 0)
-    assert ["mail", "Open", "1", "1", "1", "0", "Pause"] in Page(response).cells
+    assert ["mail", "Open", "1", "1", "1", "0", "1 min 0 s", "Pause"] in Page(response).cells
 
 
 def test_queues_are_shown_that_have_no_row_and_no_job_or_no_declaration(admin_client, settings):
@@ -44,7 +44,12 @@ def test_queues_are_shown_that_have_no_row_and_no_job_or_no_declaration(admin_cl
 
 def test_a_queue_leads_to_its_jobs(admin_client):
     rows.put(queue_name="mail")
-    assert f"{reverse('admin:django_jobs_job_changelist')}?queue_name=mail" in admin_client.get(QUEUES).content.decode()
+    assert f"{JOBS}?queue_name=mail" in Page(admin_client.get(QUEUES)).links()
+
+
+def test_a_count_leads_to_the_jobs_that_were_counted(admin_client):
+    rows.put(State.RUNNING, queue_name="mail")
+    assert f"{JOBS}?state=running&queue_name=mail" in Page(admin_client.get(QUEUES)).links()
 
 
 def test_a_queue_is_paused_and_goes_on(admin_client, messages):
@@ -83,7 +88,7 @@ def test_to_look_never_pauses(admin_client):
 
 def test_who_may_not_pause_sees_no_buttons(viewer):
     page = Page(viewer.get(QUEUES))
-    assert ["default", "Open", "0", "0", "0", "0"] in page.cells
+    assert ["default", "Open", "0", "0", "0", "0", "-"] in page.cells
     assert page.forms() == []
 
 

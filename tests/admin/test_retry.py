@@ -6,10 +6,9 @@ from django.test import Client
 from django.urls import reverse
 
 from django_jobs.admin import audit
-from django_jobs.admin.read_only import CappedPaginator
 from django_jobs.states import State
 from tests import rows
-from tests.admin.pages import JOBS, job_page, retry_url, selection
+from tests.admin.pages import JOBS, button, job_page, selection
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +29,12 @@ def test_jobs_that_cannot_run_again_are_left_and_counted(admin_client, messages)
     assert rows.fresh(running).state == "running"
 
 
+def test_the_filters_are_kept_after_an_action(admin_client):
+    job = rows.put(State.FAILED)
+    response = admin_client.post(f"{JOBS}?state=failed", selection(job.pk))
+    assert response["Location"] == f"{JOBS}?state=failed"
+
+
 def test_the_bells_ring_once_the_retry_is_committed(admin_client, transport, django_capture_on_commit_callbacks):
     job = rows.put(State.FAILED)
     with django_capture_on_commit_callbacks(execute=True):
@@ -37,20 +42,9 @@ def test_the_bells_ring_once_the_retry_is_committed(admin_client, transport, dja
     assert transport.rung == [job.pk]
 
 
-def test_all_that_match_means_those_that_the_list_counted(admin_client, messages, monkeypatch):
-    monkeypatch.setattr(CappedPaginator, "limit", 3)
-    oldest, *newest = [rows.put(State.FAILED) for _ in range(4)]
-    done = rows.put(State.SUCCESSFUL)
-    chosen = selection(newest[0].pk, select_across=1)
-    response = admin_client.post(f"{JOBS}?state=failed", chosen, follow=True)
-    assert messages(response) == ["3 of 3 jobs will run again."]
-    assert [rows.fresh(job).state for job in (oldest, *newest)] == ["failed", "ready", "ready", "ready"]
-    assert rows.fresh(done).state == "successful"
-
-
 def test_the_button_of_a_page_runs_that_job_again(admin_client, messages):
     job = rows.put(State.FAILED, attempt=3, error="No such order.")
-    response = admin_client.post(retry_url(job), follow=True)
+    response = admin_client.post(*button(job), follow=True)
     assert response.redirect_chain == [(job_page(job), 302)]
     assert messages(response) == ["1 of 1 job will run again."]
     assert (rows.fresh(job).state, rows.fresh(job).attempt, rows.fresh(job).error) == ("ready", 0, "")
@@ -58,20 +52,23 @@ def test_the_button_of_a_page_runs_that_job_again(admin_client, messages):
 
 def test_a_button_pressed_too_late_says_so(admin_client, messages):
     job = rows.put(State.RUNNING)
-    response = admin_client.post(retry_url(job), follow=True)
+    response = admin_client.post(*button(job), follow=True)
     assert messages(response) == ["0 of 1 job will run again. Only jobs that have ended can."]
 
 
-def test_retrying_a_job_that_is_gone_is_a_404(admin_client):
+def test_retrying_a_job_that_is_gone_leads_to_the_list(admin_client, messages):
     job = rows.put(State.FAILED)
-    url = retry_url(job)
+    url, data = button(job)
     job.delete()
-    assert admin_client.post(url).status_code == 404
+    response = admin_client.post(url, data, follow=True)
+    assert response.redirect_chain == [(JOBS, 302)]
+    assert messages(response) == ["0 of 0 jobs will run again."]
 
 
 def test_to_look_never_retries(admin_client):
     job = rows.put(State.FAILED)
-    assert admin_client.get(retry_url(job)).status_code == 405
+    url, data = button(job)
+    admin_client.get(url, data)
     admin_client.get(JOBS, selection(job.pk))
     assert rows.fresh(job).state == "failed"
 
@@ -80,18 +77,18 @@ def test_a_form_from_elsewhere_is_refused(admin_user):
     job = rows.put(State.FAILED)
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
-    assert client.post(retry_url(job)).status_code == 403
+    assert client.post(*button(job)).status_code == 403
     assert client.post(JOBS, selection(job.pk)).status_code == 403
     assert rows.fresh(job).state == "failed"
 
 
 def test_the_history_of_a_job_tells_who_retried_it(admin_client, admin_user):
     job = rows.put(State.FAILED)
-    admin_client.post(retry_url(job))
+    admin_client.post(*button(job))
     (entry,) = LogEntry.objects.all()
     assert (entry.user, entry.object_id, entry.action_flag) == (admin_user, str(job.pk), 2)
     history = reverse("admin:django_jobs_job_history", args=[job.pk])
-    assert "1 of 1 job will run again." in admin_client.get(history).content.decode()
+    assert "Retry: 1 of 1 job will run again." in admin_client.get(history).content.decode()
 
 
 def test_what_is_done_to_many_jobs_is_one_entry(admin_client, admin_user, monkeypatch):
@@ -100,7 +97,7 @@ def test_what_is_done_to_many_jobs_is_one_entry(admin_client, admin_user, monkey
     admin_client.post(JOBS, selection(*[job.pk for job in jobs]))
     (entry,) = LogEntry.objects.all()
     assert (entry.user, entry.object_id, entry.object_repr) == (admin_user, None, "3 jobs")
-    assert entry.change_message == "3 of 3 jobs will run again."
+    assert entry.change_message == "Retry: 3 of 3 jobs will run again."
 
 
 def test_jobs_cannot_be_deleted_behind_the_back_of_the_verbs(admin_client):

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from django_jobs.states import State
 from tests import rows
-from tests.admin.pages import WORKERS, Page
+from tests.admin.pages import WORKERS, Page, job_page
 
 pytestmark = pytest.mark.django_db
 
@@ -14,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_a_worker_shows_where_it_runs_and_what_it_serves(admin_client):
     rows.worker(host="web1", pid=4711, version="0.1", queues=["mail", "default"], concurrency=8)
     *cells, beat = Page(admin_client.get(WORKERS)).cells[-1]
-    assert cells == ["Alive", "web1", "4711", "0.1", "mail, default", "8"]
+    assert cells == ["Alive", "web1", "4711", "0.1", "mail, default", "0 / 8"]
     assert beat.endswith(" ago")
 
 
@@ -37,3 +40,32 @@ def test_the_page_of_a_worker_names_the_jobs_that_it_can_run(admin_client):
     page = Page(admin_client.get(reverse("admin:django_jobs_worker_change", args=[worker])))
     assert "shop.send shop.resize" in page.text
     assert not any(tag == "textarea" for tag, _ in page.tags)
+
+
+def test_a_worker_without_queues_serves_all(admin_client):
+    rows.worker(queues=[])
+    assert "All" in Page(admin_client.get(WORKERS)).cells[-1]
+
+
+def test_a_worker_shows_what_it_runs(admin_client):
+    worker, other = rows.worker(concurrency=8), rows.worker()
+    jobs = [rows.put(State.RUNNING, owner=worker) for _ in range(2)]
+    rows.put(State.RUNNING, owner=other)
+    rows.put(State.SUCCESSFUL, owner=worker)
+    page = reverse("admin:django_jobs_worker_change", args=[worker])
+    listed = Page(admin_client.get(WORKERS))
+    assert "2 / 8" in listed.cells[-1]
+    assert page in listed.links()
+    links = Page(admin_client.get(page)).links()
+    assert [link for link in links if link.endswith("/change/") and "/job/" in link] == [job_page(job) for job in jobs]
+
+
+def test_many_workers_cost_no_more_queries_than_few(admin_client):
+    rows.put(State.RUNNING, owner=rows.worker())
+    with CaptureQueriesContext(connection) as few:
+        admin_client.get(WORKERS)
+    for _ in range(20):
+        rows.put(State.RUNNING, owner=rows.worker())
+    with CaptureQueriesContext(connection) as many:
+        admin_client.get(WORKERS)
+    assert len(many) == len(few)

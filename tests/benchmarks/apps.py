@@ -1,9 +1,9 @@
 """Workers of Django peers know the bodies: the adapter is imported as soon as Django is ready."""
 
+import os
 from importlib import import_module
 
 from django.apps import AppConfig
-from django.conf import settings
 
 
 class BenchmarksConfig(AppConfig):
@@ -11,4 +11,4 @@ class BenchmarksConfig(AppConfig):
     label = "benchmarks"
 
     def ready(self) -> None:
-        import_module(settings.PEER)
+        import_module(os.environ["BENCHMARK_PEER"])

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -88,11 +88,11 @@ def serve(peer: Peer) -> None:
 def _answer(peer: Peer, verb: str, **given: Any) -> Any:
     match verb:
         case "enqueue":
-            return _timed(lambda: [peer.enqueue(given["body"], number) for number in _numbers(given)])
+            return _timed(peer.enqueue, given["body"], _numbers(given))
         case "enqueue_many":
-            return _timed(lambda: [peer.enqueue_many(given["body"], chunk) for chunk in _chunks(given)])
+            return _timed(peer.enqueue_many, given["body"], _chunks(given))
         case "enqueue_in_transaction":
-            return _timed(lambda: [peer.enqueue_in_transaction(given["body"], chunk) for chunk in _chunks(given)])
+            return _timed(peer.enqueue_in_transaction, given["body"], _chunks(given))
         case "enqueue_at_pace":
             return _at_pace(peer, given)
         case _:
@@ -108,9 +108,10 @@ def _chunks(given: dict[str, Any]) -> list[range]:
     return [numbers[start : start + given["chunk"]] for start in range(0, len(numbers), given["chunk"])]
 
 
-def _timed(act: Callable[[], object]) -> float:
+def _timed(act: Callable[[str, Any], None], body: str, items: Iterable[Any]) -> float:
     start = time.perf_counter()
-    act()
+    for item in items:
+        act(body, item)
     return time.perf_counter() - start
 
 

@@ -9,7 +9,6 @@ import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 VARIABLE = "BENCHMARK_LEDGER"
@@ -32,10 +31,17 @@ def record(number: int) -> None:
     os.write(_descriptors[pid], RECORD.pack(number << 8 | pid & 0xFF, moment()))
 
 
-@dataclass(frozen=True)
-class Records:
-    """What the ledger holds: job numbers, tags of processes, and times in microseconds, ordered by time."""
+def microseconds_between(earlier: int, later: int) -> int:
+    """Return how much time lies between two moments, less than half an hour apart."""
+    half = 1 << CLOCK_BITS - 1
+    return (later - earlier + half) % (2 * half) - half
 
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What the ledger holds, in order of time: jobs, tags of processes, microseconds since `origin`."""
+
+    origin: int
     numbers: list[int]
     tags: list[int]
     times: list[int]
@@ -44,9 +50,8 @@ class Records:
         """Return the jobs that ran more than once, and how often."""
         return {number: count for number, count in Counter(self.numbers).items() if count > 1}
 
-    @cached_property
     def starts(self) -> list[int]:
-        """The times at which the processes came to work."""
+        """Return when each process came to work."""
         first: dict[int, int] = {}
         for tag, at in zip(self.tags, self.times, strict=True):
             first.setdefault(tag, at)
@@ -67,9 +72,7 @@ class Ledger:
         return self.path.stat().st_size // RECORD.size
 
     def read(self) -> Records:
-        """Return all records, with times that count from the first and do not wrap."""
         raw = list(RECORD.iter_unpack(self.path.read_bytes()))
         origin = raw[0][1] if raw else 0
-        half = 1 << CLOCK_BITS - 1
-        rows = sorted(((at - origin + half) % (2 * half) - half, job) for job, at in raw)
-        return Records([job >> 8 for _, job in rows], [job & 0xFF for _, job in rows], [origin + at for at, _ in rows])
+        rows = sorted((microseconds_between(origin, at), job) for job, at in raw)
+        return Records(origin, [job >> 8 for _, job in rows], [job & 0xFF for _, job in rows], [at for at, _ in rows])

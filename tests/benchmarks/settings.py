@@ -1,16 +1,16 @@
-"""Django settings of every peer that needs Django, and of ours; the environment says which peer and which servers."""
+"""Django settings of every peer that needs Django, and of ours; the environment says which apps and which servers."""
 
 import json
 import os
 
 from tests.databases import databases
 
-PEER = os.environ["BENCHMARK_PEER"]
 REDIS = os.environ.get("BENCHMARK_REDIS", "")
 OPTIONS = json.loads(os.environ.get("BENCHMARK_OPTIONS", "{}"))
 
 SECRET_KEY = "only for benchmarks"
 USE_TZ = True
+TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # A connection for each job would be the cost of the setting, not of the system.
 DATABASES = {"default": {**databases("benchmarks")["default"], "CONN_MAX_AGE": 600}}

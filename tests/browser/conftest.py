@@ -89,11 +89,22 @@ def admin(transactional_db: None, settings: Any) -> User:
 
 
 @pytest.fixture
+def operator(transactional_db: None) -> User:
+    """Somebody who may do everything with jobs, and nothing else."""
+    return staff("operator", "")
+
+
+@pytest.fixture
 def viewer(transactional_db: None) -> User:
     """Somebody who may look at everything and do nothing."""
-    user = User.objects.create_user("viewer", is_staff=True)
-    looks = Permission.objects.filter(content_type__app_label="django_jobs", codename__startswith="view_")
-    user.user_permissions.set(looks)
+    return staff("viewer", "view_")
+
+
+def staff(name: str, permissions: str) -> User:
+    """Make somebody who may enter the admin and has those permissions that begin so."""
+    user = User.objects.create_user(name, is_staff=True)
+    ours = Permission.objects.filter(content_type__app_label="django_jobs", codename__startswith=permissions)
+    user.user_permissions.set(ours)
     return user
 
 

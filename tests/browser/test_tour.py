@@ -35,7 +35,7 @@ def test_a_failed_job_is_found_read_retried_and_succeeds(visit, admin, workers, 
 
     (tmp_path / "report.txt").write_text("All is well.")
     visit.press("Retry")
-    assert visit.messages() == ["1 of 1 job will run again."]
+    assert visit.message() == "1 of 1 job will run again."
     visit.reload_until("Successful")
     assert "All is well." in visit.page.locator("#content").inner_text()
 
@@ -53,7 +53,7 @@ def test_several_jobs_are_retried_from_the_list(visit, admin, workers, tmp_path,
         box.check()
     visit.page.get_by_label("Action:").select_option("retry")
     visit.press("Go" if visit.page.get_by_role("button", name="Go", exact=True).count() else "Run")
-    assert visit.messages() == ["2 of 2 jobs will run again."]
+    assert visit.message() == "2 of 2 jobs will run again."
     wait_until(lambda: Job.objects.successful().count() == 2, what="the success of two jobs")
     assert Job.objects.failed().count() == 1
 
@@ -63,7 +63,7 @@ def test_jobs_of_a_queue_wait_while_it_is_paused(visit, admin, workers, has_scri
     visit = visit(admin, java_script_enabled=has_scripts)
     visit.open(QUEUES)
     visit.press("Pause", visit.row("mail"))
-    assert visit.messages() == ["mail is paused; running jobs finish."]
+    assert "is paused; running jobs finish." in visit.message()
 
     waiting = leave_effect_async.enqueue()
     # Later than it, and in a queue that goes on.
@@ -75,7 +75,7 @@ def test_jobs_of_a_queue_wait_while_it_is_paused(visit, admin, workers, has_scri
     assert "Paused since" in visit.row("mail").inner_text()
 
     visit.press("Resume", visit.row("mail"))
-    assert visit.messages() == ["mail goes on."]
+    assert "goes on." in visit.message()
     visit.open(job_page(waiting))
     visit.reload_until("Successful")
 

@@ -32,6 +32,7 @@ class Visit:
     def __init__(self, context: "BrowserContext", home: str) -> None:
         self._home = home
         self._complaints: list[str] = []
+        context.set_default_timeout(10_000)
         context.expose_function("reportViolation", self._complain)
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("request", self._on_request)
@@ -64,8 +65,9 @@ class Visit:
         """Return the row of the list that has this text."""
         return self.page.get_by_role("row").filter(has_text=text)
 
-    def messages(self) -> list[str]:
-        return self.page.locator(".messagelist li").all_inner_texts()
+    def message(self) -> str:
+        """Return what the page tells the user, which is one thing."""
+        return self.page.locator(".messagelist li").inner_text()
 
     def buttons(self) -> list[str]:
         """Return the names of the buttons of the page's content."""

@@ -37,10 +37,10 @@ def one_of_each(**fields: Any) -> dict[State, Job]:
     return {state: put(state, run_after=now() + HOUR, **fields) for state in State}
 
 
-def to_the_tick(moment: datetime) -> datetime:
-    """SQLite's clock knows no more than milliseconds."""
-    coarse = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-    return coarse if connection.vendor == "sqlite" else moment
+def is_at(job: Job, moment: datetime) -> bool:
+    """Tell whether the rank is that of the moment; SQLite's clock knows no more than milliseconds."""
+    coarse = 10 if connection.vendor == "sqlite" and moment.microsecond % 1000 else 0
+    return abs(job.rank - rank(job.priority, job.lifo, moment)) <= coarse
 
 
 @EACH
@@ -114,7 +114,7 @@ def test_a_slice_moves_only_its_own():
 
 
 def test_what_is_no_id_is_told():
-    with pytest.raises((ValueError, TypeError), match="neither|no job|not|badly"):
+    with pytest.raises((ValueError, TypeError), match="badly formed"):
         cancel("order 7")
 
 
@@ -196,7 +196,7 @@ def test_a_waiting_job_gets_another_time(when, lifo):
     else:
         delay = when if isinstance(when, timedelta) else timedelta(seconds=when)
         assert abs(row.run_after - now() - delay) < timedelta(seconds=5)
-    assert row.rank == rank(-3, lifo, to_the_tick(row.run_after))
+    assert is_at(row, row.run_after)
 
 
 def test_a_time_in_the_past_means_now_in_the_order():
@@ -207,9 +207,10 @@ def test_a_time_in_the_past_means_now_in_the_order():
     assert abs(row.rank - rank(0, False, now())) < 5 * 10_000
 
 
-@pytest.mark.parametrize(
-    "when", [datetime(2050, 1, 1), -1, timedelta(seconds=-1), "tomorrow", None, True, float("nan")]
-)  # noqa: DTZ001
+NAIVE = datetime(2050, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("when", [NAIVE, -1, timedelta(seconds=-1), "tomorrow", None, True, float("nan")])
 def test_a_time_that_is_none_is_told(when):
     with pytest.raises(InvalidOption, match="reschedule"):
         reschedule([], when)

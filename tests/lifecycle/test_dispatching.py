@@ -1,12 +1,12 @@
 """Bells ring once a transaction, after its commit, for what is really there; and never in the way of the caller."""
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import product
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import enqueue_many, reprioritize, retry, run_now
@@ -28,7 +28,7 @@ class Undone(Exception):
 @contextmanager
 def undone(**options):
     """A block of statements that is rolled back: to its savepoint, or whole if it is the outermost."""
-    with pytest.raises(Undone), transaction.atomic(**options):
+    with suppress(Undone), transaction.atomic(**options):
         yield
         raise Undone
 
@@ -89,9 +89,13 @@ def test_a_rollback_rings_nothing_and_leaves_nothing_for_the_next_transaction(tr
 
 
 def test_a_rollback_of_the_database_itself_rings_nothing(transport):
-    with pytest.raises(Exception, match="(?i)unique|duplicate"), transaction.atomic():
-        job = note.enqueue()
-        Job.objects.bulk_create([job])
+    def enqueue_twice():
+        with transaction.atomic():
+            job = note.enqueue()
+            Job.objects.bulk_create([job])
+
+    with pytest.raises(IntegrityError):
+        enqueue_twice()
     assert transport.asked == 0
 
 
@@ -157,7 +161,7 @@ def test_a_savepoint_rolled_back_by_hand_takes_no_other_bell_along(transport):
     """Django does not know of it, so a bell for nothing may ring; the claim finds no row, and that is all."""
     with transaction.atomic():
         before = note.enqueue()
-        savepoint = connection.savepoint()
+        savepoint = str(connection.savepoint())
         note.enqueue()
         connection.savepoint_rollback(savepoint)
         after = note.enqueue()

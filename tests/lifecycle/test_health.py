@@ -13,7 +13,9 @@ from django_jobs.lifecycle.health import Status, examine
 from django_jobs.models import Job
 from django_jobs.states import State
 from tests import rows
+from tests.transitions.test_plans import READY, explained, index_of, reads_all, sorts, statements, table
 
+__all__ = ["table"]
 pytestmark = pytest.mark.django_db
 
 NOTE = "samples.note"
@@ -211,6 +213,28 @@ def test_the_number_of_questions_does_not_grow_with_the_jobs(living):
     with CaptureQueriesContext(connection) as many:
         found()
     assert len(many) == len(few)
+
+
+def test_nothing_that_is_asked_reads_the_whole_table(table, monkeypatch):
+    # Few of those that are there, as it is with the real number in a large table.
+    monkeypatch.setattr(waiting, "LOOKED_AT", 5)
+    with statements() as sent:
+        found()
+    pages = [explained(sql, parameters) for sql, parameters in sent if "BETWEEN" in sql]
+    assert pages
+    for plan in pages:
+        assert READY in [index_of(step) for step in plan], plan
+        # PostgreSQL rather sorts the handful of a priority that are due here; it knows how many they are.
+        assert connection.vendor == "postgresql" or not [step for step in plan if sorts(step)], plan
+    for sql, parameters in sent:
+        # MySQL tells of a hop to the next entry as it does of a walk over all of them.
+        if not sql.endswith("LIMIT 1"):
+            assert not [step for step in explained(sql, parameters) if reads_all(step) and not is_partial(step)], sql
+
+
+def is_partial(step):
+    """Tell whether what is read to its end is the index of the running jobs alone."""
+    return connection.vendor == "sqlite" and step["detail"].endswith("INDEX django_jobs_owner")
 
 
 # Suspects and names

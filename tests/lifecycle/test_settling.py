@@ -5,7 +5,7 @@ import logging
 import pytest
 from django.db import IntegrityError, OperationalError, connection
 
-from django_jobs.definitions.outcomes import ErrorReport, Failed, GivenBack, Retried, Snoozed, Succeeded
+from django_jobs.definitions.outcomes import ErrorReport, Failed, GivenBack, Outcome, Retried, Snoozed, Succeeded
 from django_jobs.definitions.registry import get_spec
 from django_jobs.lifecycle.settling import settle, settle_and_claim
 from django_jobs.models import Job
@@ -85,7 +85,7 @@ def test_a_claim_that_fails_undoes_the_settling_and_the_caller_keeps_its_outcome
 
 @pytest.mark.parametrize("place", [0, 3, 6])
 def test_an_outcome_that_the_database_refuses_becomes_a_note_and_its_neighbours_are_written(place, caplog):
-    outcomes = [Succeeded(str(number)) for number in range(6)]
+    outcomes: list[Outcome] = [Succeeded(str(number)) for number in range(6)]
     outcomes.insert(place, UNWRITABLE)
     batch = batch_of(*outcomes)
     waiting, me = put(), worker()
@@ -184,7 +184,7 @@ def test_a_transport_that_is_away_keeps_no_outcome_back(transport):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_of_our_own_is_begun_again_after_a_collision():
-    tries = []
+    tries: list[int] = []
 
     def work():
         tries.append(len(tries))

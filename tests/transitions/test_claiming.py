@@ -201,16 +201,16 @@ def test_there_is_one_due_range_for_each_band_that_holds_something():
     put(queue_name="mail"), put(State.RUNNING, priority=50), put(suspect=True, priority=60)
     until = now()
     bands = [band(7, True), band(7, False), band(0, False), band(-100, True)]
-    assert due_ranges("default", "default", until) == [due_range(each, until) for each in bands]
+    assert list(due_ranges("default", "default", until)) == [due_range(each, until) for each in bands]
     since = until - HOUR
-    assert due_ranges("default", "default", until, since) == [due_range(each, until, since) for each in bands]
-    assert due_ranges("default", "nothing", until) == []
+    assert list(due_ranges("default", "default", until, since)) == [due_range(each, until, since) for each in bands]
+    assert list(due_ranges("default", "nothing", until)) == []
 
 
 def test_due_ranges_know_the_first_and_the_last_band():
     put(rank=0), put(rank=402 * BAND_SIZE - 1)
     until = now()
-    assert due_ranges("default", "default", until) == [due_range(0, until), due_range(401, until)]
+    assert list(due_ranges("default", "default", until)) == [due_range(0, until), due_range(401, until)]
 
 
 def test_the_clock_of_the_database_tells_the_time_in_utc():

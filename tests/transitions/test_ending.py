@@ -172,7 +172,14 @@ def test_the_last_attempt_of_a_job_that_failed_before_is_recorded_too(outcome):
 
 
 def test_a_batch_of_every_kind_is_written_together():
-    outcomes = [Succeeded("1"), Failed(ERROR), Retried(ERROR, 9.0), Snoozed(9.0), Stopped("No."), GivenBack()]
+    outcomes: list[Outcome] = [
+        Succeeded("1"),
+        Failed(ERROR),
+        Retried(ERROR, 9.0),
+        Snoozed(9.0),
+        Stopped("No."),
+        GivenBack(),
+    ]
     jobs = [put(State.RUNNING) for _ in range(4) for _ in outcomes]
     batch = [ended(claim_of(job), outcome) for job, outcome in zip(jobs, outcomes * 4, strict=True)]
     written = end("default", batch, clock.monotonic())

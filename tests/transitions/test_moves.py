@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -66,9 +67,9 @@ ACTS: dict[Move, Callable[[Job], int]] = {
 NOT_BUILT_YET = {RELEASE, EXPIRE}
 
 
-def put_in(state: State, **fields: object) -> Job:
+def put_in(state: State, **fields: Any) -> Job:
     """Put a job whose row would satisfy every other guard: it has an owner and a fence whatever its state."""
-    owned = {"owner": worker(), "fence": 3, "attempt": 1, "starts": 1}
+    owned: dict[str, Any] = {"owner": worker(), "fence": 3, "attempt": 1, "starts": 1}
     return put(state, **owned | fields)
 
 

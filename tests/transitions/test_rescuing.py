@@ -3,6 +3,7 @@
 from datetime import timedelta
 from functools import partial
 from threading import Barrier
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def orphan(**fields):
     """Put a job that a dead worker was running, claimed twice before."""
-    owned = {"owner": worker(dead_at=now()), "fence": 3, "attempt": 2, "starts": 3}
+    owned: dict[str, Any] = {"owner": worker(dead_at=now()), "fence": 3, "attempt": 2, "starts": 3}
     return put(State.RUNNING, **owned | fields)
 
 

@@ -44,7 +44,9 @@ class Command(BaseCommand):
         reload.add_argument(
             "--autoreload", action="store_true", default=None, help="Restart on changed code (default when DEBUG)."
         )
-        reload.add_argument("--no-autoreload", action="store_false", dest="autoreload")
+        reload.add_argument(
+            "--no-autoreload", action="store_false", dest="autoreload", help="Run the same code until the end."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         plan = self._plan(options)

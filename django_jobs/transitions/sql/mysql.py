@@ -121,8 +121,9 @@ class MySQL(Dialect):
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
 
     def lock_to_read_the_present(self) -> str:
-        """Above READ COMMITTED only a locking read sees them. A shared one, for callers who wait for one row have that."""
-        if not self.connection.in_atomic_block or self.connection.isolation_level == "read committed":
+        """Above READ COMMITTED only a locking read sees it; a shared one, for those who wait for one row have that."""
+        level = getattr(self.connection, "isolation_level", None)
+        if not self.connection.in_atomic_block or level == "read committed":
             return ""
         return " LOCK IN SHARE MODE"
 

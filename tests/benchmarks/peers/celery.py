@@ -5,21 +5,13 @@ import os
 import sys
 
 import redis
+from celery import Celery
+
+from tests.benchmarks import client
 
 OPTIONS = json.loads(os.environ["BENCHMARK_OPTIONS"])
 REDIS = os.environ["BENCHMARK_REDIS"]
 KEEPS_ROWS = "apps" in OPTIONS
-
-if KEEPS_ROWS:
-    import django
-    from django.conf import settings
-
-    if not settings.configured or not django.apps.apps.ready:
-        django.setup()
-
-from celery import Celery
-
-from tests.benchmarks import client
 
 app = Celery("benchmarks", broker=REDIS, set_as_current=True)
 app.conf.update(OPTIONS["celery"])
@@ -29,8 +21,10 @@ BODIES = {body.__name__: app.task(body, name=body.__name__) for body in (client.
 class CeleryPeer(client.Peer):
     def prepare(self) -> None:
         if KEEPS_ROWS:
+            import django
             from django.core.management import call_command
 
+            django.setup()
             call_command("migrate", verbosity=0)
 
     def clear(self) -> None:

@@ -3,12 +3,12 @@
 import sys
 
 import django
-from django.conf import settings
+from django.apps import apps
 from django.core.management import call_command
 
 from tests.benchmarks import client
 
-if not settings.configured or not django.apps.apps.ready:
+if not apps.models_ready:
     django.setup()
 
 from django.tasks import task

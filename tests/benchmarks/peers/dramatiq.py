@@ -1,15 +1,16 @@
 """Dramatiq on Redis with django_dramatiq, whose AdminMiddleware keeps a row for each message."""
 
+import os
 import sys
 
 import django
 import redis
-from django.conf import settings
+from django.apps import apps
 from django.core.management import call_command
 
 from tests.benchmarks import client
 
-if not settings.configured or not django.apps.apps.ready:
+if not apps.models_ready:
     django.setup()
 
 import dramatiq
@@ -23,7 +24,7 @@ class Dramatiq(client.Peer):
         call_command("migrate", verbosity=0)
 
     def clear(self) -> None:
-        redis.Redis.from_url(settings.REDIS).flushdb()
+        redis.Redis.from_url(os.environ["BENCHMARK_REDIS"]).flushdb()
         Task.tasks.all().delete()
 
     def enqueue(self, body: str, number: int) -> None:

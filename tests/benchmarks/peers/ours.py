@@ -1,23 +1,26 @@
 """django_jobs itself."""
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import django
 import redis
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
 from tests.benchmarks import client
 
-if not settings.configured or not django.apps.apps.ready:
+if not apps.models_ready:
     django.setup()
 
 from django_jobs import Job, enqueue_many, job
 from django_jobs.transports import get_transport
 
-BODIES = {"empty": job(client.empty), "io": job(client.io), "aio": job(client.aio)}
+BODIES: dict[str, Any] = {"empty": job(client.empty), "io": job(client.io), "aio": job(client.aio)}
 # Ids in the order of time, as the product makes them, from long ago.
 OLD_ID = "lpad(to_hex(1600000000000000 + n), 32, '0')::uuid"
 
@@ -32,8 +35,8 @@ class Ours(client.Peer):
             for name in models:
                 empty = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
                 cursor.execute(f"{empty} django_jobs_{name}")
-        if settings.REDIS:
-            redis.Redis.from_url(settings.REDIS).flushdb()
+        if address := os.environ.get("BENCHMARK_REDIS"):
+            redis.Redis.from_url(address).flushdb()
         if settings.DJANGO_JOBS["TRANSPORT"] != "database:":
             # Said to be complete, as it is: there are no jobs.
             get_transport().open()
@@ -58,7 +61,7 @@ class Ours(client.Peer):
 
     def fill_finished(self, count: int) -> None:
         """Copy the last finished job so often, with ids of its own."""
-        columns = [field.column for field in Job._meta.concrete_fields if field.column != "id"]
+        columns = [str(field.column) for field in Job._meta.concrete_fields if field.column != "id"]
         names = ", ".join(connection.ops.quote_name(column) for column in columns)
         pattern = Job.objects.successful().order_by("pk").last()
         assert pattern is not None

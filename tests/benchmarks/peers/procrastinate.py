@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 
 import django
-from django.conf import settings
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
 from tests.benchmarks import client, ledger
 
-if not settings.configured or not django.apps.apps.ready:
+if not apps.models_ready:
     django.setup()
 
 from procrastinate.contrib.django import app

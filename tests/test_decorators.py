@@ -1,0 +1,170 @@
+"""@job makes a handle of a function: it is called as before, and knows how to become a job."""
+
+import inspect
+from copy import copy
+from typing import Any
+
+import pytest
+
+from django_jobs import Fixed, JobFunction, job
+from django_jobs.errors import DuplicateJobName, InvalidOption, NotAvailableYet
+from tests import samples
+from tests.samples import mail, note
+
+
+@job
+def bare(one: int, two: str = "b") -> str:
+    """Say both."""
+    return f"{one}{two}"
+
+
+@job(name="decorators.waits")
+async def waits(one: int) -> int:
+    return one
+
+
+def plain(one): ...
+
+
+def test_a_bare_decorator_takes_the_dotted_path_for_the_name():
+    assert bare.name == bare.spec.name == bare.spec.path == "tests.test_decorators.bare"
+    assert repr(bare) == "<job tests.test_decorators.bare>"
+
+
+def test_the_handle_is_called_like_the_function():
+    assert (bare(1), bare(1, two="c")) == ("1b", "1c")
+    with pytest.raises(TypeError):
+        bare()  # type: ignore[call-arg]
+    assert inspect.unwrap(bare) is bare.spec.function
+    assert inspect.signature(bare) == inspect.signature(bare.spec.function)
+
+
+def test_an_async_function_stays_one():
+    assert waits.spec.is_async
+    assert not bare.spec.is_async
+    coroutine = waits(1)
+    assert inspect.iscoroutine(coroutine)
+    coroutine.close()
+
+
+def test_a_name_is_what_the_rows_say():
+    assert (mail.name, mail.spec.path) == ("samples.mail", "tests.samples.mail")
+
+
+def test_a_module_that_is_loaded_again_registers_its_jobs_again():
+    again = job(bare.spec.function)
+    assert (again.name, again.spec.path) == (bare.name, bare.spec.path)
+
+
+def test_two_functions_with_one_name_are_told_of_each_other():
+    with pytest.raises(DuplicateJobName) as caught:
+        job(name="samples.note")(plain)
+    for part in ("'samples.note'", "tests.test_decorators.plain", "tests.samples.note", "@job(name=...)"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 201, "a\n", 7, "é!"])
+def test_a_name_that_cannot_be_one_is_told(name):
+    with pytest.raises(InvalidOption, match=r"@job of tests.test_decorators.plain: name must be 1 to 200 letters"):
+        job(name=name)(plain)
+
+
+def test_a_function_inside_a_function_needs_a_name():
+    def inner(): ...
+
+    with pytest.raises(InvalidOption, match="needs a name=, for workers cannot import it"):
+        job(inner)
+    assert job(name="decorators.inner")(inner).name == "decorators.inner"
+
+
+@pytest.mark.parametrize(
+    "thing", [len, object, lambda: None, note, staticmethod(plain), 7], ids=lambda thing: type(thing).__name__
+)
+def test_only_functions_are_jobs(thing):
+    with pytest.raises(InvalidOption, match="@job"):
+        job(thing)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"priorty": 1}, InvalidOption, "there is no option 'priorty'. Did you mean 'priority'?"),
+        ({"max_attempts": "3"}, InvalidOption, "max_attempts must be a whole number from 1 to 32000, not '3'."),
+        ({"atomic": True}, NotAvailableYet, "the option 'atomic' is not available yet."),
+        ({"sandbox": True}, NotAvailableYet, "the option 'sandbox' is not available yet."),
+    ],
+)
+def test_a_wrong_option_fails_at_import_and_says_whose_it_is(options, error, message):
+    with pytest.raises(error) as caught:
+        job(name="decorators.wrong", **options)(plain)
+    assert str(caught.value) == f"@job of tests.test_decorators.plain: {message}"
+
+
+def test_the_context_is_no_argument_of_the_caller():
+    assert list(samples.with_context.spec.signature.parameters) == ["number"]
+    assert samples.with_context.spec.takes_context
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: None,
+        lambda number: None,
+        lambda number, context: None,
+        lambda *context: None,
+        lambda *, context: None,
+        lambda **context: None,
+    ],
+    ids=["nothing", "another", "second", "many", "keyword", "keywords"],
+)
+def test_a_context_must_be_the_first_parameter(function):
+    with pytest.raises(InvalidOption, match="takes_context=True needs a first parameter called 'context'"):
+        job(name="decorators.context", takes_context=True)(function)
+
+
+def test_a_context_may_be_positional_only():
+    def function(context, /, number): ...
+
+    handle = job(name="decorators.positional", takes_context=True)(function)
+    assert list(handle.spec.signature.parameters) == ["number"]
+
+
+def test_callables_stay_with_the_function_and_out_of_the_options():
+    def backoff(error, context):
+        return 1
+
+    handle = job(name="decorators.callables", backoff=backoff, idempotency_key=str)(plain)
+    assert (handle.spec.backoff_function, handle.spec.key_function) == (backoff, str)
+    assert handle.spec.options == type(handle.spec.options)()
+    for option in ("backoff", "idempotency_key"):
+        with pytest.raises(InvalidOption, match=option):
+            handle.using(**{option: backoff})
+
+
+def test_one_decorator_may_make_several_jobs():
+    decorate = job(backoff=lambda error, context: 1, max_attempts=3)
+
+    def declare(name):
+        scope: dict[str, Any] = {"__name__": "decorators.several"}
+        exec(f"def {name}(): ...", scope)  # noqa: S102
+        return decorate(scope[name])
+
+    one, two = declare("one"), declare("two")
+    assert one.spec.backoff_function is two.spec.backoff_function is not None
+    assert one.spec.options == two.spec.options
+
+
+def test_a_handle_is_a_value():
+    handle = note.using(priority=3, backoff=Fixed(1))
+    assert handle == copy(handle) == note.using(priority=3, backoff=Fixed(1))
+    assert hash(handle) == hash(copy(handle))
+    assert handle != note
+    with pytest.raises(AttributeError):
+        handle.options = None  # type: ignore[assignment, misc]
+    assert isinstance(handle, JobFunction)
+
+
+def test_a_request_is_a_value_of_its_own():
+    request = mail.using(priority=3).request("a@example.org", copies=2)
+    assert (request.spec, request.args, request.kwargs) == (mail.spec, ("a@example.org",), {"copies": 2})
+    assert request.options.priority == 3

@@ -1,0 +1,243 @@
+"""No hot statement reads the whole table, even where the statistics still say that it is empty.
+
+The statements are those that the verbs really send; each database is asked how it would run them.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_jobs import cancel, enqueue_many, remove, reprioritize, reschedule, retry, run_now
+from django_jobs.definitions.arguments import key_digest
+from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
+from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
+from django_jobs.models import Job
+from django_jobs.states import State
+from django_jobs.transitions import rescuing
+from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
+from django_jobs.transitions.creating import free_expired_keys, holders
+from django_jobs.transitions.ending import end, still_owned
+from tests.rows import ERROR, NAMES, claim_of, ended, new, now, put, worker
+from tests.samples import note
+
+pytestmark = pytest.mark.django_db
+
+JOB, READY = "django_jobs_job", "django_jobs_ready"
+ROWS = 4000
+
+
+@dataclass(frozen=True)
+class Table:
+    """The filled table, and somebody to ask for."""
+
+    me: Any
+    ready: list[Any]
+    running: list[Job]
+    failed: list[Any]
+    digest: bytes
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        for table in (JOB, "django_jobs_worker", "django_jobs_queue"):
+            cursor.execute(f"ANALYZE TABLE {table}" if connection.vendor == "mysql" else f"ANALYZE {table}")
+            cursor.fetchall() if connection.vendor == "mysql" else None
+
+
+def fill() -> Table:
+    owners = [worker() for _ in range(20)]
+    start, second = now(), timedelta(seconds=1)
+    states = [State.READY] * 5 + [State.SUCCESSFUL] * 3 + [State.FAILED, State.RUNNING]
+    jobs = [
+        new(
+            states[number % 10],
+            queue_name=f"queue {number % 4}" if number % 3 else "default",
+            priority=number % 7,
+            lifo=number % 11 == 0,
+            run_after=start + (number % 2000 - 1000) * second,
+            key_digest=key_digest("samples.note", str(number)) if number % 2 else None,
+            owner=owners[number // 10 % 20] if number % 10 == 9 else None,
+        )
+        for number in range(ROWS)
+    ]
+    Job.objects.bulk_create(jobs, batch_size=500)
+
+    def those(state: State) -> list[Job]:
+        return [job for job in jobs if job.state == state]
+
+    return Table(
+        me=owners[0],
+        ready=[job.pk for job in those(State.READY)[:50]],
+        running=those(State.RUNNING)[:20],
+        failed=[job.pk for job in those(State.FAILED)[:50]],
+        digest=key_digest("samples.note", "1"),
+    )
+
+
+@pytest.fixture(params=["analysed while empty", "analysed since"])
+def table(request: pytest.FixtureRequest) -> Table:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"ALTER TABLE {JOB} SET (autovacuum_enabled = false)")
+    if connection.vendor != "mysql":  # there it would end the transaction; its statistics are its own affair
+        analyze()
+    filled = fill()
+    if request.param == "analysed since" and connection.vendor != "mysql":
+        analyze()
+    return filled
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """Give every statement about jobs that is sent inside the block, with its parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def keep(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if JOB in sql and not sql.startswith("EXPLAIN"):
+            sent.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(keep):
+        yield sent
+
+
+def explained(sql: str, parameters: Any) -> list[dict[str, Any]]:
+    """Return the steps of the plan for the table of jobs: how it is read, by which index, and what is sorted."""
+    how = {"postgresql": "EXPLAIN (FORMAT JSON) ", "mysql": "EXPLAIN ", "sqlite": "EXPLAIN QUERY PLAN "}
+    with connection.cursor() as cursor:
+        cursor.execute(how[connection.vendor] + sql, parameters)
+        names = [column[0] for column in cursor.description]
+        rows = cursor.fetchall()
+    if connection.vendor == "postgresql":
+        plan = rows[0][0] if not isinstance(rows[0][0], str) else json.loads(rows[0][0])
+        return list(nodes(plan[0]["Plan"]))
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield {name: value for name, value in plan.items() if name != "Plans"}
+    for each in plan.get("Plans", ()):
+        yield from nodes(each)
+
+
+def reads_all(step: dict[str, Any]) -> bool:
+    """Tell whether a step reads every job."""
+    if connection.vendor == "postgresql":
+        by_all_ids = step.get("Index Name") == f"{JOB}_pkey" and "Index Cond" not in step
+        return by_all_ids or (step["Node Type"] == "Seq Scan" and step["Relation Name"] == JOB)
+    if connection.vendor == "mysql":
+        return step["type"] in ("ALL", "index") and step["table"] in (JOB, "j")
+    words = step["detail"].split()
+    # The index of the running is not one of all.
+    return words[0] == "SCAN" and words[1] in (JOB, "j") and "django_jobs_owner" not in words
+
+
+def sorts(step: dict[str, Any]) -> bool:
+    if connection.vendor == "postgresql":
+        return "Sort" in step["Node Type"]
+    if connection.vendor == "mysql":
+        return "filesort" in (step["Extra"] or "") and step["table"] == JOB
+    return "USE TEMP B-TREE FOR ORDER BY" in step["detail"]
+
+
+def index_of(step: dict[str, Any]) -> str:
+    if connection.vendor == "postgresql":
+        return step.get("Index Name", "")
+    if connection.vendor == "mysql":
+        return step["key"] or ""
+    return READY if READY in step["detail"] else ""
+
+
+def settles(outcome: Any) -> Callable[[Table], Any]:
+    return lambda table: end("default", [ended(claim_of(job), outcome) for job in table.running], 0.0)
+
+
+ACTS: dict[str, Callable[[Table], Any]] = {
+    "claim one by id": lambda table: claim_ids("default", table.me, table.ready[:1], NAMES),
+    "claim by ids": lambda table: claim_ids("default", table.me, table.ready, NAMES, 10),
+    "claim by query": lambda table: claim_due("default", table.me, ["default"], 5, NAMES),
+    "due ranges": lambda table: list(due_ranges("default", "default", now())),
+    "leftovers": lambda table: leftovers("default", table.ready, NAMES),
+    "succeed": settles(Succeeded("1")),
+    "succeed one": lambda table: end("default", [ended(claim_of(table.running[0]), Succeeded("1"))], 0.0),
+    "fail": settles(Failed(ERROR)),
+    "retry": settles(Retried(ERROR, 1.0)),
+    "snooze": settles(Snoozed(1.0)),
+    "stop": settles(Stopped("No.")),
+    "give back": settles(GivenBack()),
+    "settle, without waiting": lambda table: end(
+        "default", [ended(claim_of(job), Succeeded("1")) for job in table.running], 0.0, skip_locked=True
+    ),
+    "still owned": lambda table: still_owned("default", [claim_of(job) for job in table.running]),
+    "owned": lambda table: rescuing.owned("default", table.me),
+    "orphans": lambda table: rescuing.orphans("default"),
+    "rescue": lambda table: rescuing.rescue("default", [job.pk for job in table.running]),
+    "give back unknown": lambda table: rescuing.release("default", table.me, [(table.running[0].pk, 1)]),
+    "enqueue": lambda table: note.enqueue(),
+    "enqueue many": lambda table: enqueue_many(note.request(number) for number in range(100)),
+    "enqueue with a key": lambda table: note.using(idempotency_key="new").enqueue(),
+    "holder of a key": lambda table: holders("default", [table.digest]),
+    "holders of keys": lambda table: holders("default", [key_digest("samples.note", str(n)) for n in range(5)]),
+    "free a key": lambda table: free_expired_keys("default", [table.digest]),
+    "sweep": lambda table: list(sweep("default", ["default"])),
+    "fresh sweep": lambda table: sweep_fresh("default", ["default"]),
+    "cancel": lambda table: cancel(table.ready),
+    "retry by hand": lambda table: retry(table.failed),
+    "run now": lambda table: run_now(table.ready),
+    "reschedule": lambda table: reschedule(table.ready, 60),
+    "reprioritize": lambda table: reprioritize(table.ready, 3),
+    "remove": lambda table: remove(table.failed),
+}
+
+
+def plans_of(act: Callable[[Table], Any], table: Table) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Act, explain what was sent, and undo it."""
+    savepoint = str(connection.savepoint())
+    with statements() as sent:
+        act(table)
+    plans = [(sql, explained(sql, parameters)) for sql, parameters in sent]
+    connection.savepoint_rollback(savepoint)
+    return plans
+
+
+def test_no_statement_reads_the_whole_table(table):
+    slow = []
+    for name, act in ACTS.items():
+        plans = plans_of(act, table)
+        assert plans, name
+        slow += [(name, sql, plan) for sql, plan in plans if any(reads_all(step) for step in plan)]
+    assert slow == []
+
+
+def test_a_look_and_a_sweep_read_the_best_ranks_from_their_index(table, request):
+    plans = [plan for sql, plan in plans_of(ACTS["claim by query"], table) if "BETWEEN" in sql]
+    assert plans
+    for plan in plans:
+        assert READY in [index_of(step) for step in plan], plan
+        # PostgreSQL would rather sort the few rows that it knows of; those that it does not know of it must not.
+        knows = connection.vendor == "postgresql" and "since" in request.node.name
+        assert knows or not [step for step in plan if sorts(step)], plan
+    pages = [plan for sql, plan in plans_of(ACTS["sweep"], table) if "BETWEEN" in sql]
+    assert pages
+    assert all(READY in [index_of(step) for step in plan] for plan in pages), pages
+    # From one band to the next: one entry of the index.
+    hops = [plan for sql, plan in plans_of(ACTS["due ranges"], table) if "LIMIT 1" in sql]
+    assert len(hops) > 1
+    for plan in hops:
+        assert {index_of(step) for step in plan if index_of(step)} == {READY}, plan
+        assert not [step for step in plan if sorts(step) or "Bitmap" in step.get("Node Type", "")], plan
+
+
+def test_the_plans_are_really_asked_for():
+    """A statement that must read all is seen to do so."""
+    put(), put()
+    with statements() as sent:
+        list(Job.objects.filter(error="nothing"))
+    ((sql, parameters),) = sent
+    assert [step for step in explained(sql, parameters) if reads_all(step)]
