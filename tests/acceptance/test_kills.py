@@ -147,7 +147,7 @@ def requests(count: int, chance: random.Random) -> Iterator[JobRequest]:
 def final_rows(jobs: list[Job]) -> dict[UUID, list[Any]]:
     """Return the rows of those that have ended, with what must never change again."""
     names = ("state", "fence", "attempt", "starts", "stalls", "owner", "started_at", "finished_at", "result_text")
-    rows = Job.objects.ended().filter(pk__gte=jobs[0].pk).values_list("pk", *names, "error")
+    rows = Job.objects.ended().filter(enqueued_at__gte=jobs[0].enqueued_at).values_list("pk", *names, "error")
     return {id: values for id, *values in rows}
 
 
