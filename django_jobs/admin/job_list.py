@@ -91,6 +91,7 @@ def described(request: HttpRequest) -> list[tuple[str, str]]:
 
 def meant(term: str) -> set[UUID]:
     """Return the ids of the jobs that are called by their id, or by an idempotency key of a job that is known."""
+    term = term.strip()
     digests = [key_digest(name, term) for name in job_names()]
     jobs = Job.objects.using(get_settings().DATABASE)
     ids = set(jobs.filter(key_digest__in=digests).values_list("pk", flat=True)) if term else set()

@@ -114,9 +114,8 @@ class Stores:
         names = {
             "Questions": "SQL statements",
             "Innodb_os_log_written": "WAL bytes",
-            "Innodb_os_log_fsyncs": "WAL syncs",
         }
-        found = {title: float(status[name]) for name, title in names.items() if name in status}
+        found = {title: float(status[name]) for name, title in names.items()}
         return found | {"commits": float(status["Handler_commit"])}
 
     def _count_redis(self) -> Counts:

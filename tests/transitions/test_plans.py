@@ -73,9 +73,9 @@ def fill() -> Table:
 
     return Table(
         me=owners[0],
-        ready=[job.pk for job in those(State.READY)[:50]],
-        running=those(State.RUNNING)[:20],
-        failed=[job.pk for job in those(State.FAILED)[:50]],
+        ready=[job.pk for job in those(State.READY)[:10]],
+        running=those(State.RUNNING)[:10],
+        failed=[job.pk for job in those(State.FAILED)[:10]],
         digest=key_digest("samples.note", "1"),
     )
 
