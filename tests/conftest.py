@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 
 import django_jobs
+from django_jobs.definitions import registry
 from tests.processes import Workers
 from tests.waiting import wait_until as _wait_until
 
@@ -27,6 +28,15 @@ def pytest_report_header() -> list[str]:
         f"databases: {', '.join(each['ENGINE'].rpartition('.')[2] for each in settings.DATABASES.values())}; "
         f"transport: {settings.DJANGO_JOBS['TRANSPORT'].partition(':')[0]}",
     ]
+
+
+@pytest.fixture(autouse=True)
+def forget_new_jobs() -> Iterator[None]:
+    """Forget the jobs that a test declares in its own body, and with them their queues."""
+    known = dict(registry._specs)
+    yield
+    registry._specs.clear()
+    registry._specs.update(known)
 
 
 @pytest.fixture
