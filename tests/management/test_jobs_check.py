@@ -10,6 +10,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from django_jobs.definitions.registry import queue_names
 from tests import rows
 
 pytestmark = pytest.mark.django_db
