@@ -1,13 +1,15 @@
 """@job: turns a function into a handle that can be called, changed by .using() and enqueued."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
+from django_jobs.conf import did_you_mean
 from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, make_options, without
+from django_jobs.definitions.redaction import RESULT
 from django_jobs.definitions.registry import JobSpec, register
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.errors import InvalidOption
@@ -80,13 +82,13 @@ def job(function: Callable[Arguments, Result], /) -> JobFunction[Arguments, Resu
 
 @overload
 def job(
-    *, takes_context: Literal[True], name: str | None = None, **options: Any
+    *, takes_context: Literal[True], name: str | None = None, sensitive: Iterable[str] = (), **options: Any
 ) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
 
 
 @overload
 def job(
-    *, takes_context: Literal[False] = False, name: str | None = None, **options: Any
+    *, takes_context: Literal[False] = False, name: str | None = None, sensitive: Iterable[str] = (), **options: Any
 ) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
 
 
@@ -96,25 +98,33 @@ def job(
     *,
     takes_context: bool = False,
     name: str | None = None,
+    sensitive: Iterable[str] = (),
     **options: Any,
 ) -> Any:
     """Make a function, `def` or `async def`, a job.
 
     `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
+    `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` a callable of
     the arguments. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, options)
+        spec = _make_spec(function, takes_context, name, sensitive, options)
         register(spec)
         return JobFunction(spec)
 
     return decorate if function is None else decorate(function)
 
 
-def _make_spec(function: Callable[..., Any], takes_context: bool, name: str | None, options: dict[str, Any]) -> JobSpec:
+def _make_spec(
+    function: Callable[..., Any],
+    takes_context: bool,
+    name: str | None,
+    sensitive: Iterable[str],
+    options: dict[str, Any],
+) -> JobSpec:
     if not inspect.isfunction(function):
         raise InvalidOption(f"@job is for functions, not for {function!r}.")
     whose = f"@job of {function.__module__}.{function.__qualname__}"
@@ -126,16 +136,34 @@ def _make_spec(function: Callable[..., Any], takes_context: bool, name: str | No
     # A callable is read from code alone, never from data, so it stays with the function and out of the row.
     callables = {key: options[key] for key in ("backoff", "idempotency_key") if callable(options.get(key))}
     plain = {key: value for key, value in options.items() if key not in callables}
+    signature = _call_signature(function, takes_context, whose)
     return JobSpec(
         name=job_name,
         function=function,
         options=make_options(plain, whose=whose),
-        signature=_call_signature(function, takes_context, whose),
+        signature=signature,
+        sensitive=_sensitive_names(sensitive, signature, whose),
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
     )
+
+
+def _sensitive_names(names: Iterable[str], signature: inspect.Signature, whose: str) -> frozenset[str]:
+    """Return the names, each of which must hide something: a misspelt one would hide nothing and say nothing."""
+    if isinstance(names, str):
+        raise InvalidOption(f"{whose}: sensitive must be a list of parameter names, not {names!r}. Write [{names!r}].")
+    found = frozenset(names)
+    known = {*signature.parameters, RESULT}
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
+    for name in sorted(found - known, key=str):
+        if not takes_any:
+            raise InvalidOption(
+                f"{whose}: sensitive names {name!r}, which is no parameter.{did_you_mean(str(name), known)} "
+                f"{RESULT!r} hides the result."
+            )
+    return found
 
 
 def _call_signature(function: Callable[..., Any], takes_context: bool, whose: str) -> inspect.Signature:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.arguments import decode_call
 from django_jobs.definitions.durations import in_words
+from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.models import Job
 from django_jobs.states import State
 
@@ -72,6 +73,7 @@ def call(job: Job) -> SafeString:
         args, kwargs = decode_call(job.arguments)
     except (TypeError, ValueError):
         return code(job.arguments)
+    args, kwargs = shown_call(job.name, args, kwargs)
     return _pretty({"args": args, "kwargs": kwargs})
 
 
@@ -80,7 +82,7 @@ def result(job: Job) -> SafeString | str:
     if job.result_text is None:
         return NOTHING
     try:
-        return _pretty(json.loads(job.result_text))
+        return _pretty(shown_result(job.name, json.loads(job.result_text)))
     except ValueError:
         return code(job.result_text)
 

@@ -22,7 +22,7 @@ LONGEST_KEY = 1000
 
 NOT_AVAILABLE_YET = frozenset(
     "atomic batch concurrency deduplicate expires group group_concurrency keep max_starts metadata no_retry_on "
-    "on_child_failure rate_limit retry_on sandbox schedule sensitive timeout".split()
+    "on_child_failure rate_limit retry_on sandbox schedule timeout".split()
 )
 
 

@@ -25,6 +25,8 @@ class JobSpec:
     is_async: bool = False
     backoff_function: BackoffFunction | None = None
     key_function: Callable[..., str] | None = None
+    # Parameters whose values pages, commands and messages hide; "return" hides the result.
+    sensitive: frozenset[str] = frozenset()
 
     @property
     def path(self) -> str:

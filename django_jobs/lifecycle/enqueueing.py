@@ -1,5 +1,6 @@
 """enqueue: requests become rows, in the caller's transaction. It only inserts."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,8 +9,9 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from django_jobs.conf import get_settings
-from django_jobs.definitions.arguments import arguments_digest, encode_call, key_digest
+from django_jobs.definitions.arguments import arguments_digest, decode_call, encode_call, key_digest
 from django_jobs.definitions.identifiers import uuid7s
+from django_jobs.definitions.redaction import shown_call
 from django_jobs.definitions.requests import JobRequest, resolve
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import EnqueueRace, IdempotencyConflict
@@ -109,10 +111,16 @@ def _given_back(winner: Job, draft: NewJob) -> Job:
     if not same and get_settings().IDEMPOTENCY_CHECKS_ARGUMENTS:
         raise IdempotencyConflict(
             f"The idempotency key {draft.idempotency_key!r} of {draft.name!r} belongs to job {winner.id}, which has "
-            f"other arguments: {winner.arguments[:200]}, not {draft.arguments[:200]}."
+            f"other arguments: {_shown(winner)}, not {_shown(draft)}."
         )
     winner.created = False
     return winner
+
+
+def _shown(row: Job | NewJob) -> str:
+    """Return the beginning of a call for a message, without what is sensitive."""
+    call = shown_call(row.name, *decode_call(row.arguments))
+    return json.dumps(call, ensure_ascii=False, separators=(",", ":"))[:200]
 
 
 def _row(using: str, draft: NewJob, inserted: Inserted) -> Job:

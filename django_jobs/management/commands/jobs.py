@@ -11,6 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
+from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle import control
 from django_jobs.management import choosing, subcommands
@@ -162,4 +163,10 @@ def _summary(job: Job, present: datetime) -> dict[str, object]:
 
 def _details(job: Job, present: datetime) -> dict[str, object]:
     details = {name: getattr(job, name) for name in DETAILS}
-    return {**_summary(job, present), **details, **{name: getattr(job, name) for name in CALL}}
+    return {**_summary(job, present), **details, **_call(job)}
+
+
+def _call(job: Job) -> dict[str, Any]:
+    """Return what the job was called with and what it returned, without what is sensitive."""
+    args, kwargs = shown_call(job.name, job.args, job.kwargs)
+    return dict(zip(CALL, (args, kwargs, shown_result(job.name, job.result)), strict=True))
