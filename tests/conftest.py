@@ -1,5 +1,6 @@
 """Fixtures for everyone: waiting, and real workers that end with the test."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,11 @@ class StartWorkers(Protocol):
     def __call__(
         self, *arguments: str, options: dict[str, Any] | None = None, environment: dict[str, str] | None = None
     ) -> Workers: ...
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, and let the processes of tests hear it, even where the run was started in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

@@ -120,7 +120,7 @@ def test_an_interrupt_at_the_starters_terminal_leaves_the_server_to_the_others(n
     other.join()
 
     os.killpg(starter.process.pid, signal.SIGINT)
-    starter.process.wait()
+    starter.process.wait(20)
 
     assert other.join() == server
 
