@@ -46,7 +46,7 @@ def main() -> int:
         results = json.loads(options.report.read_text())
     print(page.text(results))
     if options.publish:
-        page.publish(results)
+        page.publish(results, options.publish)
     return 1 if any(each["error"] for each in results["measurements"]) else 0
 
 
@@ -60,7 +60,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="+", choices=keys, metavar="KEY", help=f"some of: {', '.join(keys)}")
     parser.add_argument("--repeats", type=int, metavar="N", help=f"default {FULL_REPEATS}; quick: {QUICK_REPEATS}")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default .benchmarks/results.json")
-    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
+    parser.add_argument(
+        "--publish", type=Path, nargs="?", const=page.DOCS, metavar="FOLDER", help="write page and chart; default docs/"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: report these earlier results")
     return parser.parse_args()
 

@@ -5,7 +5,7 @@ from html import escape
 from tests.benchmarks.summary import Summary
 from tests.benchmarks.systems import SYSTEMS
 
-WIDTH, LABELS, NUMBERS = 860, 290, 80
+WIDTH, LABELS, NUMBERS = 920, 350, 80
 BAR, ROW, TOP, BOTTOM = 11, 36, 54, 14
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #222 } .small { font-size: 11px; fill: #666 }

@@ -1,7 +1,8 @@
-"""The tables: on the terminal, and as the generated part of docs/benchmarks.md."""
+"""The tables: on the terminal, and below the words of page.md as docs/benchmarks.md."""
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.chart import draw
@@ -12,7 +13,6 @@ from tests.benchmarks.targets import TARGETS
 from tests.benchmarks.workloads import FULL, Workload
 
 DOCS = HERE.parents[1] / "docs"
-BEGIN, END = "<!-- Written by python -m tests.benchmarks --publish. -->", "<!-- End of what is written. -->"
 NOTHING = "-"
 # In a requirements file, what follows is pinned but was not asked for.
 BROUGHT = "# What they bring:"
@@ -37,19 +37,18 @@ def text(results: dict[str, Any]) -> str:
     return "\n\n".join(f"## {title}\n\n{body}" for title, body in sections if body) + "\n"
 
 
-def publish(results: dict[str, Any]) -> None:
-    """Write the generated part of the page, and the chart."""
-    page = DOCS / "benchmarks.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text(results)}\n{END}{after}")
-    (DOCS / "benchmarks.svg").write_text(draw(Summary(results)))
+def publish(results: dict[str, Any], folder: Path) -> None:
+    """Write the page and the chart into a folder."""
+    page = (HERE / "page.md").read_text().replace("{tables}", text(results).strip())
+    (folder / "benchmarks.md").write_text(page)
+    (folder / "benchmarks.svg").write_text(draw(Summary(results)))
 
 
 def _run(results: dict[str, Any]) -> str:
     machine, servers = results["machine"], results["servers"]
     kind = "A quick look, not to be quoted. " if results["quick"] else ""
-    repeats = "1 repeat" if results["repeats"] == 1 else f"{results['repeats']} repeats"
+    begun = 1 + max((each["repeat"] for each in results["measurements"]), default=0)
+    repeats = "1 repeat" if begun == 1 else f"{begun} repeats"
     where = f"{machine['cores']} cores ({machine['processor']}), Linux {machine['kernel']}"
     load = f"load when it began {machine['load']:.1f}"
     on = ", ".join(f"{name} {version}" for name, version in servers.items())
@@ -95,7 +94,7 @@ def _drains(summary: Summary) -> str:
     for system in SYSTEMS.values():
         cells = [_figure(summary.figure(system.key, each.key)) for each in workloads]
         if set(cells) != {NOTHING}:
-            rows.append((system.title, f"{summary.jobs(system.key) or 0:,}", *cells))
+            rows.append((system.title, _number(summary.jobs(system.key)), *cells))
     return _table(("system", "jobs", *(_short(each) for each in workloads)), rows)
 
 
