@@ -208,4 +208,54 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["dead_at"], name="django_jobs_worker_dead")],
             },
         ),
+        migrations.CreateModel(
+            name="Report",
+            fields=[
+                (
+                    "job",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="report",
+                        serialize=False,
+                        to="django_jobs.job",
+                        verbose_name="job",
+                    ),
+                ),
+                ("fence", models.IntegerField(editable=False)),
+                ("progress_text", models.TextField(blank=True, default="", verbose_name="progress")),
+                ("log_text", models.TextField(blank=True, default="", verbose_name="log")),
+                ("dropped", models.PositiveIntegerField(default=0, verbose_name="lines left out")),
+            ],
+            options={
+                "verbose_name": "report",
+                "verbose_name_plural": "reports",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="SavedData",
+            fields=[
+                (
+                    "job",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="saved_data",
+                        serialize=False,
+                        to="django_jobs.job",
+                        verbose_name="job",
+                    ),
+                ),
+                ("fence", models.IntegerField(editable=False)),
+                ("text", models.TextField(verbose_name="data")),
+            ],
+            options={
+                "verbose_name": "saved data",
+                "verbose_name_plural": "saved data",
+                "default_permissions": (),
+            },
+        ),
     ]

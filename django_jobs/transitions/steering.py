@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LOWEST_PRIORITY
-from django_jobs.models import Attempt, Job
+from django_jobs.models import Job
 from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
+from django_jobs.transitions.removing import remove_belongings
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
 
@@ -88,12 +89,12 @@ def reprioritize(using: str, ids: Collection[UUID], priority: int) -> list[Moved
 
 
 def remove(using: str, ids: Collection[UUID]) -> int:
-    """Delete those that do not run, with their attempts. The promise of their idempotency keys ends."""
+    """Delete those that do not run, with all that belongs to them. The promise of their idempotency keys ends."""
     jobs = Job.objects.using(using).filter(pk__in=list(ids)).exclude(state=State.RUNNING)
     gone = list(jobs.order_by("pk").select_for_update().values_list("pk", flat=True))
     if not gone:
         return 0
-    Attempt.objects.using(using).filter(job_id__in=gone)._raw_delete(using)
+    remove_belongings(using, gone)
     return Job.objects.using(using).filter(pk__in=gone).exclude(state=State.RUNNING)._raw_delete(using)
 
 

@@ -11,8 +11,9 @@ from django.db import connection
 from django_jobs import cancel, queues, remove, reprioritize, reschedule, retry, run_now
 from django_jobs.definitions.rank import LAST_TICK, rank
 from django_jobs.errors import InvalidOption
-from django_jobs.models import Attempt, Job, Queue
+from django_jobs.models import Attempt, Job, Queue, Report, SavedData
 from django_jobs.states import ENDED, State
+from django_jobs.transitions.removing import BELONGINGS
 from django_jobs.transports import Bell
 from tests.rows import HOUR, columns, fresh, new, now, put
 from tests.samples import note
@@ -237,12 +238,19 @@ def test_a_priority_that_is_none_is_told(priority):
         reprioritize([], priority)
 
 
-def test_a_removed_job_takes_its_attempts_along_and_those_of_no_other():
+def test_a_removed_job_takes_along_what_belongs_to_it_and_to_no_other():
     gone, kept = put(State.FAILED), put(State.FAILED)
     for job in (gone, kept):
         Attempt.objects.create(job=job, number=1, finished_at=now(), outcome="failed")
+        Report.objects.create(job=job, fence=1)
+        SavedData.objects.create(job=job, fence=1, text="{}")
     assert remove(gone) == 1
-    assert [attempt.job_id for attempt in Attempt.objects.all()] == [kept.pk]
+    for model in BELONGINGS:
+        assert list(model._default_manager.values_list("job_id", flat=True)) == [kept.pk]
+
+
+def test_whatever_points_at_a_job_is_removed_with_it():
+    assert {each.related_model for each in Job._meta.related_objects} == set(BELONGINGS)
 
 
 def test_verbs_ring_what_is_due_soon_and_no_suspect(transport):
