@@ -12,6 +12,7 @@ from django.db import connections
 from django_jobs.conf import SETTING, JobsSettings, did_you_mean, get_settings
 from django_jobs.definitions.requests import queue_options
 from django_jobs.errors import ConfigurationError, InvalidOption
+from django_jobs.middleware import chain
 from django_jobs.transports import get_transport
 from django_jobs.transports.current import SCHEMES
 
@@ -50,7 +51,20 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         jobs_settings = get_settings()
     except ConfigurationError as error:
         return [*messages, checks.Error(str(error), id="django_jobs.E001")]
-    return [*messages, *_check_alias(jobs_settings.DATABASE), *_check_queues(jobs_settings)]
+    return [
+        *messages,
+        *_check_alias(jobs_settings.DATABASE),
+        *_check_queues(jobs_settings),
+        *_check_middleware(),
+    ]
+
+
+def _check_middleware() -> list[CheckMessage]:
+    try:
+        chain()
+    except ConfigurationError as error:
+        return [checks.Error(str(error), id="django_jobs.E009")]
+    return []
 
 
 def check_transport(**kwargs: Any) -> list[CheckMessage]:

@@ -1,7 +1,7 @@
 """The setting DJANGO_JOBS: one frozen dataclass of defaults, read late, read anew when a test overrides it."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,7 +13,7 @@ from django_jobs.errors import ConfigurationError
 SETTING = "DJANGO_JOBS"
 
 # Planned, so that a reader of the docs is told "not yet" instead of "no such setting".
-NOT_AVAILABLE_YET = frozenset({"KEEP", "MIDDLEWARE"})
+NOT_AVAILABLE_YET = frozenset({"KEEP"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +39,8 @@ class JobsSettings:
     MAX_RESULT_BYTES: int = 256 * 1024
     # Whether the same idempotency key with other arguments is an error, or gives the stored row back all the same.
     IDEMPOTENCY_CHECKS_ARGUMENTS: bool = True
+    # Dotted paths of classes that surround enqueue and execution, the outermost first.
+    MIDDLEWARE: Sequence[str] = ()
     # How often a worker says that it is alive, and after how long silence others take its jobs.
     HEARTBEAT_SECONDS: float = 5.0
     DEAD_AFTER_SECONDS: float = 30.0
@@ -103,6 +105,8 @@ def _validate(result: JobsSettings) -> None:
             f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "
             f"HEARTBEAT_SECONDS, which is {result.HEARTBEAT_SECONDS!r}."
         )
+    if isinstance(result.MIDDLEWARE, str) or not all(isinstance(each, str) for each in result.MIDDLEWARE):
+        raise ConfigurationError(f"{SETTING}['MIDDLEWARE'] must be a list of dotted paths, not {result.MIDDLEWARE!r}.")
     if not isinstance(result.QUEUES, Mapping) or not all(
         isinstance(name, str) and isinstance(options, Mapping) for name, options in result.QUEUES.items()
     ):

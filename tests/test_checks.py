@@ -181,3 +181,8 @@ def test_databases_are_only_asked_when_django_was_told_to(settings):
 )
 def test_servers_that_cannot_skip_locked_rows_are_too_old(version, mariadb, too_old):
     assert is_too_old(version, mariadb=mariadb) is too_old
+
+
+def test_a_middleware_that_cannot_be_loaded_is_told_before_a_job_needs_it(message):
+    said = message(TRANSPORT="database:", MIDDLEWARE=["shop.Missing"])
+    assert "DJANGO_JOBS['MIDDLEWARE'] names 'shop.Missing', which cannot be imported" in said

@@ -4,15 +4,20 @@ import ast
 import re
 import runpy
 import shlex
+import sys
 import textwrap
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
 from django_jobs.conf import get_settings
+from tests.bells import transport
+
+__all__ = ["transport"]
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -70,6 +75,18 @@ def test_python_on_a_page_is_python_and_imports_what_exists(matches):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("django_jobs"):
                 module = import_module(node.module)
                 assert [each.name for each in node.names if not hasattr(module, each.name)] == []
+
+
+@pytest.mark.django_db(transaction=True)
+@parametrized_by_page(PYTHON)
+def test_python_on_a_page_runs_from_top_to_bottom(matches, transport, monkeypatch):
+    page = ModuleType("orders.jobs")
+    # What a page adds to a project's settings, and imports again from the module that it shows.
+    vars(page).update(INSTALLED_APPS=[], DATABASES={"default": {}})
+    monkeypatch.setitem(sys.modules, "orders", ModuleType("orders"))
+    monkeypatch.setitem(sys.modules, "orders.jobs", page)
+    for program in programs(matches):
+        exec(compile(program, "<page>", "exec"), vars(page))  # noqa: S102 (our own pages)
 
 
 @parametrized_by_page(PYTHON)

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.definitions.arguments import decode_call
+from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.durations import in_words
 from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.models import Job
@@ -75,6 +75,14 @@ def call(job: Job) -> SafeString:
         return code(job.arguments)
     args, kwargs = shown_call(job.name, args, kwargs)
     return _pretty({"args": args, "kwargs": kwargs})
+
+
+def headers(job: Job) -> SafeString | str:
+    """Return what middleware sent along."""
+    try:
+        return _pretty(decode_headers(job.headers)) if job.headers else NOTHING
+    except ValueError:
+        return code(job.headers)
 
 
 def result(job: Job) -> SafeString | str:

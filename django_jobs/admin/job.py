@@ -71,7 +71,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
-        call = [(_("Call"), {"fields": ["shown_arguments", "shown_result"]})]
+        call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result"]})]
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at", "deadline_at"),
@@ -97,6 +97,10 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:
         return formatting.call(job)
+
+    @admin.display(description=_("headers"))
+    def shown_headers(self, job: Job) -> SafeString | str:
+        return formatting.headers(job)
 
     @admin.display(description=_("result"))
     def shown_result(self, job: Job) -> SafeString | str:

@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django_jobs.errors import InvalidArguments, PayloadTooLarge
 
 DEEPEST = 64
+MOST_HEADER_BYTES = 8 * 1024
 _CUT = "\n[... cut ...]\n"
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -61,6 +62,25 @@ def encode_result(value: object, *, limit: int) -> str | None:
             "or raise MAX_RESULT_BYTES."
         )
     return text
+
+
+def encode_headers(headers: Mapping[str, object]) -> str:
+    """Return the JSON text of what middleware sends along, empty for nothing. Raises InvalidArguments."""
+    if not headers:
+        return ""
+    text = json.dumps(_plain(headers, "headers", 1), ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode())
+    if size > MOST_HEADER_BYTES:
+        raise PayloadTooLarge(
+            f"The headers {sorted(headers)} take {size:,} bytes as JSON, and {MOST_HEADER_BYTES:,} are allowed. "
+            "Let the middleware send a key along, not the data."
+        )
+    return text
+
+
+def decode_headers(text: str) -> dict[str, Any]:
+    """Return the headers of a text that `encode_headers` made."""
+    return json.loads(text) if text else {}
 
 
 def arguments_digest(text: str) -> bytes:

@@ -18,6 +18,7 @@ class Claim:
     max_attempts: int
     owner: UUID
     arguments: str
+    headers: str = ""
     backoff: str
     # Seconds since 1970, by the database's clock.
     enqueued: float

@@ -1,9 +1,10 @@
 """A request: "please create this job". Everyone who gives birth to a job makes one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
@@ -11,6 +12,8 @@ from django_jobs.definitions.options import UNSET, JobOptions, make_options
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, Backoff
 from django_jobs.errors import InvalidArguments, InvalidOption
+
+NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class JobRequest:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     options: JobOptions
+    # What middleware sends along from where the job is enqueued to where it runs; JSON.
+    headers: Mapping[str, Any] = NO_HEADERS
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -30,6 +35,10 @@ class JobRequest:
             raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
         if self.options.queue_name is not UNSET:
             check_queue_name(str(self.options.queue_name))
+
+    def with_headers(self, **headers: Any) -> "JobRequest":
+        """Return a copy that carries these headers beside those that it has."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

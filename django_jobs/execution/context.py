@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django_jobs.definitions.arguments import decode_headers
 from django_jobs.definitions.outcomes import Claim
 
 
@@ -24,6 +25,8 @@ class JobContext:
     enqueued_at: datetime
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
+    # What middleware sent along when the job was enqueued.
+    headers: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_last_attempt(self) -> bool:
@@ -50,4 +53,5 @@ def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobCo
         enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
         args=args,
         kwargs=kwargs,
+        headers=decode_headers(claim.headers),
     )

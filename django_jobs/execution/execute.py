@@ -24,6 +24,7 @@ from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, RetryLater, Snooze
 from django_jobs.execution.context import JobContext, _current, make_context
+from django_jobs.middleware import around
 
 
 def execute(claim: Claim) -> Outcome:
@@ -33,7 +34,7 @@ def execute(claim: Claim) -> Outcome:
     except Exception as error:
         return _hopeless(error)
     try:
-        with _as_current(context):
+        with _as_current(context), around(context):
             value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return _outcome_of(claim, error)
@@ -48,7 +49,8 @@ async def aexecute(claim: Claim) -> Outcome:
         return _hopeless(error)
     try:
         with _as_current(context):
-            value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+            async with around(context):
+                value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

@@ -9,13 +9,14 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from django_jobs.conf import get_settings
-from django_jobs.definitions.arguments import arguments_digest, decode_call, encode_call, key_digest
+from django_jobs.definitions.arguments import arguments_digest, decode_call, encode_call, encode_headers, key_digest
 from django_jobs.definitions.identifiers import uuid7s
 from django_jobs.definitions.redaction import shown_call
 from django_jobs.definitions.requests import JobRequest, resolve
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import EnqueueRace, IdempotencyConflict
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
+from django_jobs.middleware import before_enqueue
 from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions.creating import CHUNK, Inserted, NewJob, free_expired_keys, holders, insert
@@ -48,6 +49,7 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
 
 
 def _draft(request: JobRequest, id: UUID) -> NewJob:
+    request = before_enqueue(request)
     options = resolve(request)
     spec, key, when = request.spec, options.idempotency_key, options.run_after
     arguments = encode_call(request.args, request.kwargs, limit=options.max_payload_bytes)
@@ -63,6 +65,7 @@ def _draft(request: JobRequest, id: UUID) -> NewJob:
         max_stalls=options.max_stalls,
         backoff=to_text(options.backoff),
         arguments=arguments,
+        headers=encode_headers(request.headers),
         idempotency_key=key,
         key_digest=None if key is None else key_digest(spec.name, key),
         key_seconds=None if key is None else options.idempotency_ttl,
@@ -139,6 +142,7 @@ def _row(using: str, draft: NewJob, inserted: Inserted) -> Job:
         max_stalls=draft.max_stalls,
         backoff=draft.backoff,
         arguments=draft.arguments,
+        headers=draft.headers,
         idempotency_key=draft.idempotency_key,
         key_digest=draft.key_digest,
         key_expires_at=(

@@ -96,6 +96,8 @@ class Job(models.Model):
 
     # The call and what came of it. JSON as text: a jsonb column would change numbers and the order of keys.
     arguments = models.TextField(_("arguments"))
+    # What middleware sent along, as JSON; empty for nothing.
+    headers = models.TextField(_("headers"), blank=True, default="")
     result_text = models.TextField(_("result"), null=True, blank=True)  # noqa: DJ001 (None: nothing was returned)
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
 

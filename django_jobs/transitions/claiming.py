@@ -159,7 +159,7 @@ def _claim(
         [sql.id_parameter(worker)],
         guard,
         [*parameters, *known_parameters],
-        "id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, "
+        "id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, headers, "
         f"{sql.epoch('enqueued_at')}",
         order=order,
         limit=limit,
@@ -171,7 +171,7 @@ def _claim(
 
 
 def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
-    id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, enqueued = row
+    id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, headers, enqueued = row
     return Claim(
         id=sql.read_id(id),
         name=name,
@@ -183,6 +183,7 @@ def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
         max_attempts=max_attempts,
         owner=worker,
         arguments=arguments,
+        headers=headers,
         backoff=backoff,
         enqueued=enqueued,
     )

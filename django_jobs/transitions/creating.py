@@ -30,6 +30,7 @@ class NewJob:
     max_stalls: int
     backoff: str
     arguments: str
+    headers: str
     idempotency_key: str | None
     key_digest: bytes | None
     key_seconds: float | None
@@ -66,6 +67,7 @@ _COLUMNS = {
     "most_stalls": "bigint",
     "its_backoff": "text",
     "arguments_text": "text",
+    "headers_text": "text",
     "key_text": "text",
     "key_digest": "bytea",
     "key_seconds": "float8",
@@ -139,6 +141,7 @@ def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
         "backoff": "o.its_backoff",
         "group": "''",
         "arguments": "o.arguments_text",
+        "headers": "o.headers_text",
         "error": "''",
         "idempotency_key": "o.key_text",
         "key_digest": "o.key_digest",
@@ -167,6 +170,7 @@ def _record(sql: Dialect, job: NewJob) -> Row:
         job.max_stalls,
         job.backoff,
         job.arguments,
+        job.headers,
         job.idempotency_key,
         job.key_digest,
         job.key_seconds,

@@ -95,7 +95,9 @@ def shown(admin_client, settings):
         client.force_login(user)
         settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "QUEUES": {text: {}}}
         queue = Queue.objects.create(name=text, paused=True, paused_at=rows.now())
-        worker = rows.worker(**texts_of(Worker, text), queues=[text], names=[text])
+        # Alive on every page, however slow the machine is.
+        beat_at = rows.now() + rows.HOUR
+        worker = rows.worker(**texts_of(Worker, text), queues=[text], names=[text], beat_at=beat_at)
         texts = texts_of(Job, text)
         waiting = rows.put(**texts)
         running = rows.put(State.RUNNING, **texts | {"owner": worker})

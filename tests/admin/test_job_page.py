@@ -27,6 +27,11 @@ def test_arguments_and_result_are_shown_as_pretty_json(admin_client):
     assert "{\n  &quot;sent&quot;: true\n}" in markup
 
 
+def test_what_middleware_sent_along_is_shown_escaped(admin_client):
+    job = rows.put(headers='{"tenant":"<b>acme"}')
+    assert "{\n  &quot;tenant&quot;: &quot;&lt;b&gt;acme&quot;\n}" in admin_client.get(job_page(job)).content.decode()
+
+
 def test_what_is_no_json_is_shown_as_it_is(admin_client):
     for text in ("[[broken", "5"):
         job = rows.put(State.SUCCESSFUL, arguments=text, result_text="{broken")
