@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage
 from django.db import connections
 
 from django_jobs.conf import SETTING, JobsSettings, did_you_mean, get_settings
+from django_jobs.definitions.queues import ageing
 from django_jobs.definitions.requests import queue_options
 from django_jobs.errors import ConfigurationError, InvalidOption
 from django_jobs.middleware import chain
@@ -170,6 +171,7 @@ def _check_queues(jobs_settings: JobsSettings) -> list[CheckMessage]:
     for name in jobs_settings.QUEUES:
         try:
             queue_options(jobs_settings, name)
+            ageing(jobs_settings, name)
         except InvalidOption as error:
             messages.append(checks.Error(str(error), id="django_jobs.E005"))
     return messages

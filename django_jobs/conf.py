@@ -27,7 +27,8 @@ class JobsSettings:
     PREFIX: str = "django_jobs"
     # The alias of the database that holds the jobs.
     DATABASE: str = "default"
-    # Queue name -> options of its jobs, for example {"mail": {"MAX_ATTEMPTS": 5}}.
+    # Queue name -> options of its jobs, for example {"mail": {"MAX_ATTEMPTS": 5}}. "AGEING": seconds or a timedelta,
+    # after which a job that is due rises by one priority, and by one more each time as much has passed.
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Attempts of a job that says nothing else.
     MAX_ATTEMPTS: int = 1

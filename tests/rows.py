@@ -63,7 +63,7 @@ def columns(job: Job) -> dict[str, Any]:
 
 def claim_one(job: Job, *, owner: UUID | None = None) -> Claim:
     """Claim this very job, for a new worker unless told for whom."""
-    (claim,) = claim_ids("default", owner or worker(), [job.pk], NAMES)
+    (claim,) = claim_ids("default", owner or worker(), [job.pk], [*NAMES, job.name])
     return claim
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
 from django_jobs.definitions.options import UNSET, JobOptions, make_options
+from django_jobs.definitions.queues import job_values
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, Backoff
 from django_jobs.errors import InvalidArguments, InvalidOption
@@ -86,7 +87,7 @@ def resolve(request: JobRequest) -> ResolvedOptions:
 
 def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
     """Return what DJANGO_JOBS["QUEUES"] says for a queue. Raises InvalidOption."""
-    values = {name.lower(): value for name, value in settings.QUEUES.get(queue_name, {}).items()}
+    values = job_values(settings, queue_name)
     whose = f"DJANGO_JOBS['QUEUES'][{queue_name!r}]"
     if "queue_name" in values or "idempotency_key" in values:
         raise InvalidOption(f"{whose} cannot set QUEUE_NAME or IDEMPOTENCY_KEY.")

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Chore",
             fields=[
-                ("name", models.CharField(max_length=50, primary_key=True, serialize=False, verbose_name="name")),
+                ("name", models.CharField(max_length=150, primary_key=True, serialize=False, verbose_name="name")),
                 ("due_at", models.DateTimeField(verbose_name="due at")),
             ],
             options={

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Chore(models.Model):
-    name = models.CharField(_("name"), max_length=50, primary_key=True)
+    name = models.CharField(_("name"), max_length=150, primary_key=True)
     due_at = models.DateTimeField(_("due at"))
 
     class Meta:

@@ -9,7 +9,9 @@ from django.db import InterfaceError, OperationalError
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
+from django_jobs.definitions.queues import ageing
 from django_jobs.errors import TransportError
+from django_jobs.lifecycle.ageing import age_queue
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.transitions.chores import claim_chore
@@ -23,6 +25,8 @@ from django_jobs.worker.watch import QueueWatch
 logger = logging.getLogger("django_jobs")
 
 FRESH_SECONDS = 2.0
+# Between two pages of jobs that age.
+AGEING_PAGE_SECONDS = 0.1
 # The full sweep goes at this pace when nothing is known to be lost, and begins again after a pause.
 FULL_PAGE_SECONDS, FULL_PAUSE_SECONDS = 1.0, 60.0
 # Who takes up a long chore holds it for so long and renews that with each step.
@@ -35,10 +39,11 @@ class Chores(Service):
     def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
         super().__init__()
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "rescue"), 0.0)
+        self._next = dict.fromkeys(("look around", "rescue", "ageing"), 0.0)
         if transport.hands_out:
             self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
+        self._ageing: Iterator[int] = iter(())
         self._suspected: set[UUID] = set()
 
     def prepare(self) -> None:
@@ -51,6 +56,7 @@ class Chores(Service):
         try:
             self._look_around()
             self._rescue()
+            self._age()
             if self._transport.hands_out:
                 self._ring_again()
         except TransportError:
@@ -116,6 +122,18 @@ class Chores(Service):
         if self._transport.hands_out:
             for worker in dead:
                 self._transport.put_back(worker)
+
+    def _age(self) -> None:
+        """Go on with the jobs that rise, a page at a time, or see whether a queue's time has come."""
+        if not self._is_time("ageing", AGEING_PAGE_SECONDS) or next(self._ageing, None) is not None:
+            return
+        using, settings = self._incarnation.using, get_settings()
+        for queue_name in self._watch.all_queues():
+            every = ageing(settings, queue_name)
+            if every is not None and claim_chore(using, f"age {queue_name}", every):
+                self._ageing = age_queue(using, queue_name, every)
+                return
+        self._next["ageing"] = clock.monotonic() + 1.0
 
     def _may_judge(self, dead_after: float) -> bool:
         """Who could not beat itself calls nobody else dead: perhaps it is the database that was away."""

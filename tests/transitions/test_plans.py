@@ -16,6 +16,7 @@ from django.db import connection
 from django_jobs import cancel, enqueue_many, remove, reprioritize, reschedule, retry, run_now
 from django_jobs.definitions.arguments import key_digest
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
+from django_jobs.lifecycle.ageing import age_queue
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -187,6 +188,7 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "free a key": lambda table: free_expired_keys("default", [table.digest]),
     "sweep": lambda table: list(sweep("default", ["default"])),
     "fresh sweep": lambda table: sweep_fresh("default", ["default"]),
+    "age": lambda table: list(age_queue("default", "default", 0.0)),
     "cancel": lambda table: cancel(table.ready),
     "retry by hand": lambda table: retry(table.failed),
     "run now": lambda table: run_now(table.ready),

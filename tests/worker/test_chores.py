@@ -98,3 +98,18 @@ def test_who_could_not_beat_itself_judges_nobody(chores: Chores, board: Board, s
     Chore.objects.create(name="rescue", due_at=now() - HOUR)
     chores.step()
     assert Worker.objects.get(pk=silent).dead_at is None
+
+
+def test_jobs_of_a_queue_that_ages_rise_once_in_its_time(chores: Chores, settings):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "QUEUES": {"default": {"AGEING": 600}}}
+    waiting = put(run_after=now() - HOUR)
+    # The first one to come makes the chore's row.
+    for _ in range(4):
+        chores._next["ageing"] = 0.0
+        chores.step()
+    assert fresh(waiting).priority == 1
+    Chore.objects.filter(name="age default").update(due_at=now() - HOUR)
+    for _ in range(3):
+        chores._next["ageing"] = 0.0
+        chores.step()
+    assert fresh(waiting).priority == 2
