@@ -44,6 +44,10 @@ class EnqueueRace(JobsError):
     """The row that holds the idempotency key kept vanishing; enqueue again."""
 
 
+class QueueIsBusy(JobsError):
+    """Jobs of this queue run."""
+
+
 class TransportError(JobsError):
     """The transport cannot be reached."""
 

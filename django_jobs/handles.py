@@ -12,7 +12,8 @@ from django_jobs.conf import get_settings
 from django_jobs.definitions.options import QUEUE_NAME
 from django_jobs.definitions.registry import queue_names
 from django_jobs.errors import InvalidOption
-from django_jobs.lifecycle.control import pause_queue, resume_queue
+from django_jobs.lifecycle.control import Progress, pause_queue, resume_queue
+from django_jobs.lifecycle.emptying import clean_queue, drain_queue, obliterate_queue
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import State
 from django_jobs.transitions.claiming import now
@@ -47,6 +48,36 @@ class QueueHandle:
     @property
     def is_paused(self) -> bool:
         return Queue.objects.using(get_settings().DATABASE).filter(name=self.name, paused=True).exists()
+
+    def drain(self, *, scheduled: bool = False, progress: Progress | None = None) -> int:
+        """Remove the jobs that are due and have not started, with `scheduled` also those that are not due yet.
+
+        Return how many were removed. Those that wait for other jobs stay.
+        """
+        return drain_queue(self.name, scheduled=scheduled, progress=progress)
+
+    def clean(
+        self,
+        state: str,
+        older_than: timedelta | float = 0,
+        limit: int | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> int:
+        """Remove jobs in a state: ready, scheduled, blocked, successful, failed or cancelled; return how many.
+
+        The oldest first, `limit` at most. `older_than`: seconds or timedelta since they ended, or since they were
+        enqueued if they have not. Raises InvalidOption.
+        """
+        return clean_queue(self.name, state, older_than, limit, progress=progress)
+
+    def obliterate(self, *, force: bool = False, progress: Progress | None = None) -> int:
+        """Remove all jobs and what was set for the queue; return how many jobs.
+
+        Raises QueueIsBusy while jobs of it run, and has changed nothing then. With `force` those that run are asked
+        to cancel and lose their rows too; what they come to is dropped. Not for use inside a transaction.
+        """
+        return obliterate_queue(self.name, force=force, progress=progress)
 
     def jobs(self) -> JobQuerySet:
         """Return its jobs, whatever their state."""

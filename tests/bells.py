@@ -24,6 +24,7 @@ class RecordingTransport(Transport):
         self.away = self.flushed = False
         self.asked = 0
         self.woken = 0
+        self.forgotten: list[str] = []
 
     @property
     def rung(self) -> list[UUID]:
@@ -42,6 +43,11 @@ class RecordingTransport(Transport):
 
     def wake(self) -> None:
         self.woken += 1
+
+    def forget(self, queue_name: str) -> None:
+        if self.away:
+            raise TransportError("Nobody is there.")
+        self.forgotten.append(queue_name)
 
     def is_flushed(self) -> bool:
         return self.flushed

@@ -15,7 +15,7 @@ from django_jobs.definitions.rank import due_at
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.models import Job, JobQuerySet, Queue
-from django_jobs.transitions import steering
+from django_jobs.transitions import removing, steering
 from django_jobs.transitions.claiming import now
 from django_jobs.transitions.steering import Moved
 from django_jobs.transports import Bell, get_transport
@@ -67,8 +67,8 @@ def reprioritize(jobs: Jobs, priority: int, *, progress: Progress | None = None)
 
 
 def remove(jobs: Jobs, *, progress: Progress | None = None) -> int:
-    """Delete those that do not run, with their attempts; return how many. Their idempotency keys are free again."""
-    return _in_steps(jobs, steering.remove, progress)
+    """Delete those that do not run, with all that belongs to them; return how many. Their idempotency keys are free again."""
+    return _in_steps(jobs, removing.remove, progress)
 
 
 def pause_queue(name: str) -> bool:
@@ -114,14 +114,14 @@ def _ids(using: str, jobs: Jobs) -> Iterator[list[UUID]]:
         jobs = jobs.using(using)
         # What is sliced or combined cannot be filtered further.
         if not (jobs.query.is_sliced or jobs.query.combinator):
-            yield from _pages(jobs)
+            yield from pages(jobs)
             return
     ids = sorted({each.pk if isinstance(each, Job) else UUID(str(each)) for each in jobs})
     for start in range(0, len(ids), steering.CHUNK):
         yield ids[start : start + steering.CHUNK]
 
 
-def _pages(jobs: JobQuerySet) -> Iterator[list[UUID]]:
+def pages(jobs: JobQuerySet) -> Iterator[list[UUID]]:
     """Walk along the primary key: what was moved may leave the filter, and the walk must not skip for it."""
     rows = jobs.order_by("pk").values_list("pk", flat=True)
     page = list(rows[: steering.CHUNK])

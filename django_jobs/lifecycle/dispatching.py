@@ -37,6 +37,16 @@ def ring(bells: Sequence[Bell]) -> bool:
     return True
 
 
+def forget_bells(queue_name: str) -> bool:
+    """Drop the bells of a queue whose jobs are gone; return whether the transport keeps any and could be reached."""
+    transport = get_transport()
+    try:
+        transport.forget(queue_name)
+    except TransportError:
+        return False  # A bell for a job that is not there does no harm.
+    return transport.hands_out
+
+
 def ring_on_commit(using: str, bells: Sequence[Bell], jobs: Sequence[Job] = ()) -> None:
     """Announce bells, and the jobs that were enqueued, when the transaction of this connection commits."""
     connection = connections[using]

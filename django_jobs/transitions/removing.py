@@ -1,12 +1,35 @@
-"""What lies beside a job's row and goes with it. No constraint of the database does that: see models/attempt.py."""
+"""remove: the rows of jobs, and what lies beside a job's row and goes with it.
+
+No constraint of the database does that: see models/attempt.py.
+"""
 
 from collections.abc import Collection
 from uuid import UUID
 
-from django_jobs.models import Attempt, Report, SavedData
+from django_jobs.models import Attempt, Job, Report, SavedData
+from django_jobs.states import State
 
 # Each has a column job_id.
 BELONGINGS = (Attempt, Report, SavedData)
+NOT_RUNNING = tuple(state for state in State if state is not State.RUNNING)
+
+
+def remove(using: str, ids: Collection[UUID], states: Collection[State] = NOT_RUNNING) -> int:
+    """Delete those that are in one of the states, with all that belongs to them; return how many.
+
+    In a transaction, and at most CHUNK of them. The promise of their idempotency keys ends.
+    """
+    jobs = Job.objects.using(using).filter(pk__in=list(ids), state__in=states).order_by("pk")
+    # Locked first: what has left its state in the meantime keeps what belongs to it.
+    return delete(using, list(jobs.select_for_update().values_list("pk", flat=True)))
+
+
+def delete(using: str, locked: Collection[UUID]) -> int:
+    """Delete these rows, which the caller has locked, with all that belongs to them; return how many."""
+    if not locked:
+        return 0
+    remove_belongings(using, locked)
+    return Job.objects.using(using).filter(pk__in=locked)._raw_delete(using)
 
 
 def remove_belongings(using: str, ids: Collection[UUID]) -> None:

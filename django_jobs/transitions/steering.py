@@ -1,4 +1,4 @@
-"""cancel, retry by hand, run now, reschedule, reprioritise, remove: what people do to jobs, at most CHUNK at a time."""
+"""cancel, retry by hand, run now, reschedule, reprioritise: what people do to jobs, at most CHUNK at a time."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,9 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LOWEST_PRIORITY
-from django_jobs.models import Job
-from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
-from django_jobs.transitions.removing import remove_belongings
+from django_jobs.states import CANCEL, RETRY_BY_HAND, Move
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
 
@@ -86,16 +84,6 @@ def reprioritize(using: str, ids: Collection[UUID], priority: int) -> list[Moved
     # A rank modulo the size of a band is the time inside it.
     sets = f"rank = {new_band} + rank %% {BAND_SIZE}, priority = %s"
     return _move(sql, sets, [HIGHEST_PRIORITY, priority, priority], ids, "state IN ('ready', 'blocked')")
-
-
-def remove(using: str, ids: Collection[UUID]) -> int:
-    """Delete those that do not run, with all that belongs to them. The promise of their idempotency keys ends."""
-    jobs = Job.objects.using(using).filter(pk__in=list(ids)).exclude(state=State.RUNNING)
-    gone = list(jobs.order_by("pk").select_for_update().values_list("pk", flat=True))
-    if not gone:
-        return 0
-    remove_belongings(using, gone)
-    return Job.objects.using(using).filter(pk__in=gone).exclude(state=State.RUNNING)._raw_delete(using)
 
 
 def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUID], guard: str) -> list[Moved]:

@@ -68,6 +68,9 @@ class Transport(ABC):
     def put_back(self, taker: UUID) -> None:
         """Ring again what a dead taker had received in its last batch."""
 
+    def forget(self, queue_name: str) -> None:
+        """Drop all bells of a queue."""
+
     def is_flushed(self) -> bool:
         """Tell whether the transport lost its memory since it was last opened."""
         return False

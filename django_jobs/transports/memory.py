@@ -70,6 +70,11 @@ class MemoryTransport(Transport):
                     self._queues[bell.queue_name].put(bell.rank, bell.id)
             self._mark({bell.queue_name for bell in bells})
 
+    def forget(self, queue_name: str) -> None:
+        with self._changed:
+            self._queues.pop(queue_name, None)
+            self._marked.discard(queue_name)
+
     def describe(self) -> str:
         return "memory (heard in this process only)"
 

@@ -170,3 +170,14 @@ def test_a_rank_tells_band_and_time(dice):
         assert due_at(number) == when
         assert number // BAND_SIZE == (100 - priority) * 2 + (not lifo)
         assert int(float(number)) == number
+
+
+def test_a_queue_that_is_forgotten_hands_out_nothing_and_others_go_on(transport: Transport):
+    mine, other = bell("one"), bell("two")
+    taker = Taker(transport)
+    transport.announce([mine, other])
+    transport.forget("one")
+    transport.forget("never rung")
+    assert taker.take(*QUEUES).ids == ids(other)
+    transport.announce([mine])
+    assert taker.take(*QUEUES).ids == ids(mine)

@@ -100,6 +100,11 @@ class RedisTransport(Transport):
         self._ring(queues, PATIENT, only_new=True)
         self._ask(lambda client: client.delete(key))
 
+    def forget(self, queue_name: str) -> None:
+        keys = [self._keys.queue(queue_name), self._keys.wake(queue_name)]
+        # UNLINK: the server frees a large set later, on the side.
+        self._ask(lambda client: client.unlink(*keys))
+
     def is_flushed(self) -> bool:
         return not self._ask(lambda client: client.exists(self._keys.epoch))
 
