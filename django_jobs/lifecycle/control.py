@@ -67,7 +67,7 @@ def reprioritize(jobs: Jobs, priority: int, *, progress: Progress | None = None)
 
 
 def remove(jobs: Jobs, *, progress: Progress | None = None) -> int:
-    """Delete those that do not run, with all that belongs to them; return how many. Their idempotency keys are free again."""
+    """Delete those that do not run, with all that belongs to them; return how many. Their keys are free again."""
     return _in_steps(jobs, removing.remove, progress)
 
 

@@ -12,7 +12,7 @@ from django_jobs.lifecycle import emptying
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Attempt, Job, Queue
 from django_jobs.states import State
-from django_jobs.transitions import steering
+from django_jobs.transitions import removing, steering
 from django_jobs.transitions.claiming import claim_due
 from tests import rows
 from tests.rows import HOUR, NAMES, claim_of, ended, fresh, new, now, worker
@@ -52,7 +52,9 @@ def test_a_drain_removes_what_is_scheduled_only_if_asked():
     assert what_is_left() == ALL - {"ready", "scheduled"}
 
 
-@pytest.mark.parametrize("empty", [lambda q: q.drain(scheduled=True), lambda q: q.clean("ready"), lambda q: q.obliterate()])
+@pytest.mark.parametrize(
+    "empty", [lambda q: q.drain(scheduled=True), lambda q: q.clean("ready"), lambda q: q.obliterate()]
+)
 def test_other_queues_are_left_alone(empty):
     other = [put(state, queue_name="other") for state in State]
     put()
@@ -169,7 +171,7 @@ def test_nothing_can_start_between_the_look_and_the_first_delete(monkeypatch):
         claimed.extend(claim_due("default", me, ["default"], 5, NAMES))
         return remove(*args)
 
-    remove = emptying.remove
+    remove = removing.remove
     monkeypatch.setattr(emptying, "remove", look)
     assert queues["default"].obliterate() == len(jobs)
     assert claimed == []
@@ -182,7 +184,7 @@ def test_a_job_that_started_all_the_same_is_left_to_its_worker(monkeypatch):
         Job.objects.filter(pk=job.pk).update(state=State.RUNNING, owner=worker(), fence=1)
         return remove(*args)
 
-    remove = emptying.remove
+    remove = removing.remove
     monkeypatch.setattr(emptying, "remove", start)
     assert queues["default"].obliterate() == 0
     assert fresh(job).state == State.RUNNING
@@ -204,7 +206,7 @@ def test_a_job_that_is_retried_at_the_last_moment_is_not_cleaned(monkeypatch):
         steering.retry("default", [job.pk], reset_attempts=True)
         return remove(*args)
 
-    remove = emptying.remove
+    remove = removing.remove
     monkeypatch.setattr(emptying, "remove", retry)
     assert queues["default"].clean("failed") == 0
     assert fresh(job).state == State.READY

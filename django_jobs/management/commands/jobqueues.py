@@ -84,7 +84,6 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{name} goes on." if changed else f"{name} was not paused.")
 
-
     def _empty(self, options: dict[str, Any]) -> None:
         name = options["name"]
         check_queue(name)
