@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django_jobs.decorators import JobFunction, job
+from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import Exponential, Fixed
 from django_jobs.errors import CancelJob, GiveUp, RetryLater, Snooze
@@ -39,6 +40,7 @@ __all__ = [
     "JobContext",
     "JobFunction",
     "JobRequest",
+    "Keep",
     "RetryLater",
     "Snooze",
     "aenqueue_many",

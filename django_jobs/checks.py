@@ -11,6 +11,7 @@ from django.db import connections
 
 from django_jobs.conf import SETTING, JobsSettings, did_you_mean, get_settings
 from django_jobs.definitions.queues import ageing
+from django_jobs.definitions.keeping import kept_by_settings
 from django_jobs.definitions.requests import queue_options
 from django_jobs.errors import ConfigurationError, InvalidOption
 from django_jobs.middleware import chain
@@ -55,7 +56,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return [
         *messages,
         *_check_alias(jobs_settings.DATABASE),
-        *_check_queues(jobs_settings),
+        *_check_options(jobs_settings),
         *_check_middleware(),
     ]
 
@@ -166,8 +167,12 @@ def _check_alias(alias: str) -> list[CheckMessage]:
     ]
 
 
-def _check_queues(jobs_settings: JobsSettings) -> list[CheckMessage]:
+def _check_options(jobs_settings: JobsSettings) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
+    try:
+        kept_by_settings(jobs_settings)
+    except InvalidOption as error:
+        messages.append(checks.Error(str(error), id="django_jobs.E010"))
     for name in jobs_settings.QUEUES:
         try:
             queue_options(jobs_settings, name)

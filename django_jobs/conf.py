@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django_jobs.errors import ConfigurationError
 SETTING = "DJANGO_JOBS"
 
 # Planned, so that a reader of the docs is told "not yet" instead of "no such setting".
-NOT_AVAILABLE_YET = frozenset({"KEEP"})
+NOT_AVAILABLE_YET: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +35,11 @@ class JobsSettings:
     MAX_ATTEMPTS: int = 1
     # How often a worker may die under a job before the job is failed.
     MAX_STALLS: int = 3
+    # How long the rows of jobs that have ended are kept: seconds, a timedelta, Keep(age=..., count=...), or None for
+    # ever. Cancelled jobs are kept like successful ones.
+    KEEP: Mapping[str, Any] = field(
+        default_factory=lambda: {"successful": timedelta(days=7), "failed": timedelta(days=90)}
+    )
     # Largest arguments of a job, as JSON in UTF-8.
     MAX_PAYLOAD_BYTES: int = 256 * 1024
     # Largest result that is kept, as JSON in UTF-8.

@@ -62,8 +62,14 @@ def section(comment: str, fields: list[ast.AnnAssign]) -> str:
 
 def default(field: ast.AnnAssign) -> str:
     assert field.value is not None
-    text = ast.unparse(field.value)
-    return "{}" if text == "field(default_factory=dict)" else text.replace("'", '"')
+    value = field.value
+    if isinstance(value, ast.Call):
+        (factory,) = value.keywords
+        # field(default_factory=dict), or a lambda with what it returns.
+        return ast.unparse(factory.value.body if isinstance(factory.value, ast.Lambda) else ast.Dict([], [])).replace(
+            "'", '"'
+        )
+    return ast.unparse(value).replace("'", '"')
 
 
 if __name__ == "__main__":

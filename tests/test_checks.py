@@ -186,3 +186,8 @@ def test_servers_that_cannot_skip_locked_rows_are_too_old(version, mariadb, too_
 def test_a_middleware_that_cannot_be_loaded_is_told_before_a_job_needs_it(message):
     said = message(TRANSPORT="database:", MIDDLEWARE=["shop.Missing"])
     assert "DJANGO_JOBS['MIDDLEWARE'] names 'shop.Missing', which cannot be imported" in said
+
+
+def test_a_rule_of_retention_that_cannot_work_is_an_error(ids):
+    assert ids(KEEP={"failed": "a week"}) == {"django_jobs.E010"}
+    assert ids(KEEP={"failed": 60}) == set()

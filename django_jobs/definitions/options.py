@@ -12,6 +12,7 @@ from django.utils.timezone import is_naive
 
 from django_jobs.conf import did_you_mean
 from django_jobs.definitions.durations import seconds
+from django_jobs.definitions.keeping import KeepRules, keep_rules
 from django_jobs.definitions.rank import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from django_jobs.definitions.retries import Backoff, Exponential, Fixed
 from django_jobs.errors import InvalidOption, NotAvailableYet
@@ -21,7 +22,7 @@ QUEUE_NAME = re.compile(r"[\w.:-]{1,100}")
 LONGEST_KEY = 1000
 
 NOT_AVAILABLE_YET = frozenset(
-    "atomic batch concurrency deduplicate expires group group_concurrency keep max_starts metadata no_retry_on "
+    "atomic batch concurrency deduplicate expires group group_concurrency max_starts no_retry_on "
     "on_child_failure rate_limit retry_on sandbox schedule timeout".split()
 )
 
@@ -50,6 +51,7 @@ class JobOptions:
     max_payload_bytes: int | Unset = UNSET
     idempotency_key: str | Unset = UNSET
     idempotency_ttl: float | Unset = UNSET
+    keep: KeepRules | Unset = UNSET
 
     def overlaid(self, upper: "JobOptions") -> "JobOptions":
         """Return these options with whatever `upper` says laid over them."""
@@ -150,4 +152,5 @@ _CHECKS: dict[str, Callable[[object, str], object]] = {
     "max_payload_bytes": _whole(2, 16 * 1024 * 1024),
     "idempotency_key": _key,
     "idempotency_ttl": _duration,
+    "keep": keep_rules,
 }

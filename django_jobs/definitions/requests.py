@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.definitions.keeping import StoredKeep, stored_keep
 from django_jobs.definitions.options import UNSET, JobOptions, make_options
 from django_jobs.definitions.queues import job_values
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
@@ -57,6 +58,8 @@ class ResolvedOptions:
     max_payload_bytes: int
     idempotency_key: str | None
     idempotency_ttl: float | None
+    # None: the settings' ages decide when the job ends.
+    keep: StoredKeep | None
 
 
 def resolve(request: JobRequest) -> ResolvedOptions:
@@ -82,6 +85,7 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         max_payload_bytes=_or(merged.max_payload_bytes, settings.MAX_PAYLOAD_BYTES),
         idempotency_key=key,
         idempotency_ttl=_or(merged.idempotency_ttl, None),
+        keep=stored_keep(_or(merged.keep, None), settings),
     )
 
 

@@ -107,6 +107,14 @@ class Job(models.Model):
     key_expires_at = models.DateTimeField(_("key expires at"), null=True, blank=True)
     arguments_digest = DigestField(null=True, editable=False)
 
+    # Retention. The rules are stored where something else than the settings decides; see definitions/keeping.py.
+    keep_successful = models.BigIntegerField(null=True, editable=False)
+    keep_failed = models.BigIntegerField(null=True, editable=False)
+    keep_successful_count = models.IntegerField(null=True, editable=False)
+    keep_failed_count = models.IntegerField(null=True, editable=False)
+    # Set when the job ends, and then only: every row with it has ended.
+    keep_until = models.DateTimeField(_("kept until"), null=True, blank=True)
+
     # Set by enqueue alone: False when the idempotency key gave back a row that was there before.
     created: bool = True
 
@@ -155,6 +163,20 @@ class Job(models.Model):
                 # Not IN: SQLite sees only in an OR that a single state is meant.
                 only=Q(state="blocked") | Q(state="failed") | Q(state="cancelled"),
                 otherwise=("state", "id"),
+            ),
+            # What has ended, by queue: to count it, and to find what is not to be kept any longer.
+            PartialIndex(
+                name="django_jobs_ended",
+                fields=("queue_name", "state", "keep_until"),
+                only=Q(keep_until__isnull=False),
+                otherwise=("queue_name", "state", "keep_until"),
+            ),
+            # Which of those are the newest of which only so many are kept?
+            PartialIndex(
+                name="django_jobs_counted",
+                fields=("queue_name", "name", "state", "id"),
+                only=Q(keep_successful_count__isnull=False),
+                otherwise=("queue_name", "name", "state", "id"),
             ),
         ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django_jobs.definitions.keeping import StoredKeep
 from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -35,6 +36,12 @@ class NewJob:
     key_digest: bytes | None
     key_seconds: float | None
     arguments_digest: bytes | None
+    keep: StoredKeep | None = None
+
+    @property
+    def keep_columns(self) -> dict[str, int | None]:
+        keep = self.keep
+        return {} if keep is None else {f"keep_{name}": getattr(keep, name) for name in _KEEP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class Holder:
     expired: bool
 
 
+_KEEP = ("successful", "failed", "successful_count", "failed_count")
 _COLUMNS = {
     "id": "uuid",
     "job_name": "text",
@@ -84,8 +92,10 @@ def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
     given = {job.id: job.run_at for job in jobs if job.run_at is not None}
     inserted: dict[UUID, Inserted] = {}
-    for records in portions([_record(sql, job) for job in jobs]):
-        for row in _insert(sql, records):
+    # Columns that most jobs leave to the settings travel only where one of these does not.
+    extra = _KEEP if any(job.keep is not None for job in jobs) else ()
+    for records in portions([_record(sql, job, extra) for job in jobs]):
+        for row in _insert(sql, records, extra):
             id, rank, run_after, enqueued_at = sql.read_id(row[0]), int(row[1]), row[2], row[3]
             inserted[id] = Inserted(rank, given.get(id) or _moment(run_after), _moment(enqueued_at))
     return inserted
@@ -117,7 +127,7 @@ def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
         )
 
 
-def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
+def _insert(sql: Dialect, records: Sequence[Row], extra: Sequence[str]) -> list[Row]:
     due = f"COALESCE(o.run_at, {sql.later('COALESCE(o.delay, 0)')})"
     tick = sql.ticks(sql.latest(due, sql.now))
     values = {
@@ -148,15 +158,16 @@ def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
         "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
         "arguments_digest": "o.arguments_digest",
     }
+    values |= {f"keep_{name}": f"o.{name}" for name in extra}
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
-    return sql.insert(_COLUMNS, records, values, returning)
+    return sql.insert(_COLUMNS | dict.fromkeys(extra, "bigint"), records, values, returning)
 
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _record(sql: Dialect, job: NewJob) -> Row:
+def _record(sql: Dialect, job: NewJob, extra: Sequence[str]) -> Row:
     return (
         job.id,
         job.name,
@@ -175,4 +186,5 @@ def _record(sql: Dialect, job: NewJob) -> Row:
         job.key_digest,
         job.key_seconds,
         job.arguments_digest,
+        *[getattr(job.keep, name, None) for name in extra],
     )

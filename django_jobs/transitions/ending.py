@@ -24,6 +24,7 @@ from django_jobs.definitions.outcomes import (
 )
 from django_jobs.models import Attempt
 from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
+from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, portions
 
@@ -149,8 +150,13 @@ def _unless_cancelled(value: str, otherwise: str) -> str:
     return f"CASE WHEN j.cancel_requested THEN {otherwise} ELSE {value} END"
 
 
-def _times(sql: Dialect) -> list[str]:
-    return [f"started_at = {sql.later('o.began')}", f"finished_at = {sql.later('o.ended')}"]
+def _times(sql: Dialect, kept: str) -> list[str]:
+    began, ended = sql.later("o.began"), sql.later("o.ended")
+    return [f"started_at = {began}", f"finished_at = {ended}", f"keep_until = {kept}"]
+
+
+def _kept(sql: Dialect, state: State, since: str = "o.ended") -> str:
+    return keep_until(sql, state, since=since, prefix="j.")
 
 
 def _clean_end() -> list[str]:
@@ -163,14 +169,24 @@ def _ready_later(sql: Dialect) -> list[str]:
     return [
         f"started_at = {sql.later('o.began')}",
         f"finished_at = {_unless_cancelled('NULL', sql.later('o.ended'))}",
+        f"keep_until = {_unless_cancelled('NULL', _kept(sql, State.CANCELLED))}",
         f"run_after = {moment}",
         f"rank = {sql.rank(moment)}",
     ]
 
 
 _SETS = {
-    SUCCEED.name: lambda sql: [*_times(sql), "result_text = o.text", "error = ''", "suspect = FALSE"],
-    FAIL.name: lambda sql: [*_times(sql), "error = o.text", "suspect = FALSE"],
+    SUCCEED.name: lambda sql: [
+        *_times(sql, _kept(sql, State.SUCCESSFUL)),
+        "result_text = o.text",
+        "error = ''",
+        "suspect = FALSE",
+    ],
+    FAIL.name: lambda sql: [
+        *_times(sql, _unless_cancelled(_kept(sql, State.FAILED), _kept(sql, State.CANCELLED))),
+        "error = o.text",
+        "suspect = FALSE",
+    ],
     RETRY.name: lambda sql: [*_ready_later(sql), "error = o.text", *_clean_end()],
     SNOOZE.name: lambda sql: [
         *_ready_later(sql),
@@ -178,9 +194,10 @@ _SETS = {
         "attempt = j.attempt - 1",
         *_clean_end(),
     ],
-    STOP.name: lambda sql: [*_times(sql), "error = o.text", "suspect = FALSE"],
+    STOP.name: lambda sql: [*_times(sql, _kept(sql, State.CANCELLED)), "error = o.text", "suspect = FALSE"],
     GIVE_BACK.name: lambda sql: [
         f"finished_at = {_unless_cancelled('NULL', sql.now)}",
+        f"keep_until = {_unless_cancelled('NULL', _kept(sql, State.CANCELLED, '0'))}",
         f"error = {_unless_cancelled('j.error', repr(CANCELLED_WHILE_RUNNING))}",
         "started_at = NULL",
         "attempt = j.attempt - 1",

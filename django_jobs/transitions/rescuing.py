@@ -9,6 +9,7 @@ from django.db import connections
 from django_jobs.models import Attempt, Job, Worker
 from django_jobs.states import GIVE_BACK, RESCUE, State
 from django_jobs.transitions.ending import CANCELLED_WHILE_RUNNING
+from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 
 CHUNK = 500
@@ -131,6 +132,8 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
         f"WHEN {over} THEN '{State.FAILED.value}' ELSE '{RESCUE.target.value}' END, "
         f"error = CASE WHEN cancel_requested THEN %s WHEN {over} THEN %s ELSE error END, "
         f"finished_at = CASE WHEN {ends} THEN {sql.now} ELSE NULL END, "
+        f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} "
+        f"WHEN {over} THEN {keep_until(sql, State.FAILED)} ELSE NULL END, "
         f"attempt = CASE WHEN {ends} THEN attempt ELSE attempt - 1 END, "
         f"suspect = NOT ({ends}), stalls = stalls + 1, owner = NULL, deadline_at = NULL"
     )
@@ -144,10 +147,12 @@ def _take_spared(using: str, ids: Sequence[UUID]) -> list[Rescued]:
 
 def _give_back(using: str, where: str, parameters: Sequence[object]) -> list[Rescued]:
     """As if it had never been claimed."""
+    sql = dialect(using)
     sets = (
         f"state = CASE WHEN cancel_requested THEN '{State.CANCELLED.value}' ELSE '{GIVE_BACK.target.value}' END, "
         f"error = CASE WHEN cancel_requested THEN %s ELSE error END, "
-        f"finished_at = CASE WHEN cancel_requested THEN {dialect(using).now} ELSE NULL END, "
+        f"finished_at = CASE WHEN cancel_requested THEN {sql.now} ELSE NULL END, "
+        f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} ELSE NULL END, "
         "started_at = NULL, attempt = attempt - 1, starts = starts - 1, owner = NULL, deadline_at = NULL"
     )
     return _taken(using, sets, [CANCELLED_WHILE_RUNNING], where, parameters)

@@ -6,7 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LOWEST_PRIORITY
-from django_jobs.states import CANCEL, RETRY_BY_HAND, Move
+from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
+from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
 
@@ -37,6 +38,7 @@ def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
     sets = (
         f"cancel_requested = {runs}, error = CASE WHEN {runs} THEN error ELSE %s END, "
         f"finished_at = CASE WHEN {runs} THEN NULL ELSE {sql.now} END, "
+        f"keep_until = CASE WHEN {runs} THEN NULL ELSE {keep_until(sql, State.CANCELLED)} END, "
         f"state = CASE WHEN {runs} THEN state ELSE '{CANCEL.target.value}' END"
     )
     return _move(sql, sets, [reason[:500]], ids, f"({_from(CANCEL)} OR ({runs} AND NOT cancel_requested))")
@@ -49,7 +51,7 @@ def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Mo
     sets = (
         f"state = '{RETRY_BY_HAND.target.value}', {attempts}starts = 0, stalls = 0, suspect = FALSE, "
         "cancel_requested = FALSE, expires_at = NULL, error = '', result_text = NULL, "
-        f"started_at = NULL, finished_at = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
+        f"started_at = NULL, finished_at = NULL, keep_until = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
     )
     return _move(sql, sets, [], ids, _from(RETRY_BY_HAND))
 

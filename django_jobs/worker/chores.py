@@ -19,6 +19,7 @@ from django_jobs.transports import Transport
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import close_connections, use_own_connection
 from django_jobs.worker.incarnation import Incarnation
+from django_jobs.worker.pruning import Pruner
 from django_jobs.worker.service import Service
 from django_jobs.worker.watch import QueueWatch
 
@@ -39,11 +40,12 @@ class Chores(Service):
     def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
         super().__init__()
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "rescue", "ageing"), 0.0)
+        self._next = dict.fromkeys(("look around", "rescue", "ageing", "prune"), 0.0)
         if transport.hands_out:
             self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
         self._ageing: Iterator[int] = iter(())
+        self._pruner = Pruner(incarnation.using)
         self._suspected: set[UUID] = set()
 
     def prepare(self) -> None:
@@ -57,6 +59,7 @@ class Chores(Service):
             self._look_around()
             self._rescue()
             self._age()
+            self._prune()
             if self._transport.hands_out:
                 self._ring_again()
         except TransportError:
@@ -64,6 +67,7 @@ class Chores(Service):
             return 1.0  # the fetcher has said it, and works from the table
         except (OperationalError, InterfaceError):
             self._pages = None
+            self._pruner.abandon()
             close_connections()
             return 1.0  # the recorder has said it
         return max(0.05, min(self._next.values()) - clock.monotonic())
@@ -106,6 +110,11 @@ class Chores(Service):
             self._next["full sweep"] = clock.monotonic() + FULL_PAUSE_SECONDS
         else:
             claim_chore(using, "full sweep", LEASE_SECONDS, renew=True)
+
+    def _prune(self) -> None:
+        if clock.monotonic() >= self._next["prune"]:
+            rest = self._pruner.step()
+            self._next["prune"] = clock.monotonic() + rest
 
     def _rescue(self) -> None:
         settings = get_settings()

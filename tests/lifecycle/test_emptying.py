@@ -11,7 +11,7 @@ from django_jobs.errors import InvalidOption, QueueIsBusy, TransportError
 from django_jobs.lifecycle import emptying
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Attempt, Job, Queue
-from django_jobs.states import State
+from django_jobs.states import ENDED, State
 from django_jobs.transitions import removing, steering
 from django_jobs.transitions.claiming import claim_due
 from tests import rows
@@ -22,8 +22,11 @@ pytestmark = pytest.mark.django_db
 
 
 def put(state: State = State.READY, **fields) -> Job:
-    """Store a job that has been there for a minute."""
-    return rows.put(state, **{"enqueued_at": now() - timedelta(minutes=1)} | fields)
+    """Store a job that has been there for a minute, and that ended, if it has, a second ago."""
+    times = {"enqueued_at": now() - timedelta(minutes=1)}
+    if state in ENDED:
+        times["finished_at"] = now() - timedelta(seconds=1)
+    return rows.put(state, **times | fields)
 
 
 def one_of_each(**fields) -> dict[str, Job]:

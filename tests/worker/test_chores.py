@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings as django_settings
 
-from django_jobs.models import Chore, Worker
+from django_jobs.models import Chore, Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions.chores import claim_chore
 from django_jobs.transports import Transport
@@ -113,3 +113,15 @@ def test_jobs_of_a_queue_that_ages_rise_once_in_its_time(chores: Chores, setting
         chores._next["ageing"] = 0.0
         chores.step()
     assert fresh(waiting).priority == 2
+
+
+def test_what_is_not_to_be_kept_is_pruned_and_the_next_round_is_a_minute_later(chores: Chores):
+    gone, kept = (put(State.SUCCESSFUL, keep_until=now() + each).pk for each in (-HOUR, HOUR))
+    Chore.objects.create(name="prune", due_at=now() - HOUR)
+    for _ in range(5):
+        chores._next["prune"] = 0.0
+        chores.step()
+    assert set(Job.objects.values_list("pk", flat=True)) == {kept}
+    assert gone != kept
+    rest = Chore.objects.get(name="prune").due_at - now()
+    assert timedelta(seconds=50) < rest < timedelta(seconds=61)
