@@ -40,7 +40,8 @@ class JobFunction(Generic[Arguments, Result]):
         """Return a handle with other options; None takes back what an earlier .using() said.
 
         Options: queue_name, priority, lifo, run_after (datetime, timedelta or seconds), max_attempts, backoff,
-        max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, keep. Raises InvalidOption, NotAvailableYet.
+        max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, keep, metadata. Raises InvalidOption,
+        NotAvailableYet.
         """
         said = make_options(options, whose=f"{self.spec.name}.using()")
         taken_back = {name for name, value in options.items() if value is None and name in OPTION_NAMES}

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +15,33 @@ from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.control import Progress, pause_queue, resume_queue
 from django_jobs.lifecycle.emptying import clean_queue, drain_queue, obliterate_queue
 from django_jobs.models import Job, JobQuerySet, Queue
-from django_jobs.states import State
-from django_jobs.transitions.claiming import now
+from django_jobs.states import ENDED, State
+from django_jobs.transitions.claiming import now, oldest_due
+
+# As far as jobs are counted that have ended, unless all are asked for.
+MOST_COUNTED = 100_000
+
+
+class CappedCount(int):
+    """A number of jobs; with `has_more` there are more than so many, and nobody counted them."""
+
+    has_more: bool
+
+    def __new__(cls, number: int, *, has_more: bool = False) -> "CappedCount":
+        count = super().__new__(cls, number)
+        count.has_more = has_more
+        return count
+
+    def __str__(self) -> str:
+        return f"{int(self):,}{'+' if self.has_more else ''}"
+
+    def __format__(self, specification: str) -> str:
+        return str(self) if not specification else super().__format__(specification)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """The living jobs of a queue: due now, due later, running, waiting for others."""
+    """The jobs of a queue: due now, due later, running, waiting for others; and ended, where that was asked."""
 
     ready: int = 0
     scheduled: int = 0
@@ -29,6 +49,10 @@ class QueueCounts:
     blocked: int = 0
     # For how long the job that has been due longest waits; None if none is due.
     oldest_age: timedelta | None = None
+    # None: not counted.
+    successful: CappedCount | None = None
+    failed: CappedCount | None = None
+    cancelled: CappedCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +107,27 @@ class QueueHandle:
         """Return its jobs, whatever their state."""
         return Job.objects.using(get_settings().DATABASE).filter(queue_name=self.name)
 
-    def counts(self) -> QueueCounts:
-        """Count its living jobs, exactly."""
-        return _count(self.jobs()).get(self.name, QueueCounts())
+    def counts(self, *, exact: bool = False) -> QueueCounts:
+        """Count its jobs by state: those that live exactly, those that have ended up to 100,000 unless `exact`."""
+        living = _count(self.jobs()).get(self.name, QueueCounts())
+        return replace(living, **{state.value: self._count_ended(state, exact) for state in ENDED})
+
+    def counts_by_priority(self) -> dict[int, int]:
+        """Count its jobs that wait, due or not, by priority, the highest first."""
+        waiting = self.jobs().filter(state=State.READY).order_by("-priority").values_list("priority")
+        return dict(waiting.annotate(Count("pk")))
 
     def oldest_age(self) -> timedelta | None:
         """Return for how long the job that has been due longest waits, or None if none is due."""
-        return self.counts().oldest_age
+        using = get_settings().DATABASE
+        present = now(using)
+        oldest = oldest_due(using, self.name, present)
+        return None if oldest is None else max(present - oldest, timedelta(0))
+
+    def _count_ended(self, state: State, exact: bool) -> CappedCount:
+        ended = self.jobs().filter(state=state, keep_until__isnull=False).order_by()
+        number = ended.count() if exact else ended[: MOST_COUNTED + 1].count()
+        return CappedCount(number) if exact else CappedCount(min(number, MOST_COUNTED), has_more=number > MOST_COUNTED)
 
 
 class Queues:

@@ -4,12 +4,16 @@ import json
 from datetime import datetime, timedelta
 
 from django.db.models import Model
-from django.utils.html import format_html
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.durations import in_words
+from django_jobs.definitions.keeping import FOR_EVER
+from django_jobs.definitions.metadata import as_text
 from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -93,6 +97,18 @@ def result(job: Job) -> SafeString | str:
         return _pretty(shown_result(job.name, json.loads(job.result_text)))
     except ValueError:
         return code(job.result_text)
+
+
+def metadata(job: Job) -> SafeString | str:
+    return format_html_join(", ", "{}={}", ((key, as_text(each)) for key, each in job.metadata.items())) or NOTHING
+
+
+def keep_until(job: Job) -> str:
+    """Return until when the row is kept, in words; nothing while the job has not ended."""
+    if job.keep_until is None:
+        return NOTHING
+    is_for_ever = job.keep_until - seen_at(job) > timedelta(seconds=FOR_EVER) / 2
+    return str(_("for ever")) if is_for_ever else localize(localtime(job.keep_until))
 
 
 def _pretty(value: object) -> SafeString:

@@ -29,7 +29,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_filter = (job_list.PhaseFilter, job_list.QueueFilter)
     # Shows the box; what it looks for is said in `job_list`.
     search_fields = ("id", "name")
-    search_help_text = _("The id of a job, its idempotency key, or the beginning of its name.")
+    search_help_text = _("The id of a job, its idempotency key, the beginning of its name, or metadata: customer=42.")
     actions = ("retry", "cancel", "run_now", "reprioritize", "remove")
 
     # The list
@@ -45,11 +45,10 @@ class JobAdmin(ReadOnlyAdmin):
         paginator.counts_all = job_list.phase(request) in job_list.ALIVE
         return paginator
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
-    ) -> tuple[QuerySet[Job], bool]:
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[QuerySet[Job], bool]:
         term = search_term.strip()
-        return job_list.search(queryset, term) if term else queryset, False
+        may_view = self.may_view_payload(request)
+        return job_list.search(queryset, term, metadata=may_view) if term else queryset, False
 
     @admin.display(description=_("state"))
     def phase(self, job: Job) -> SafeString:
@@ -71,13 +70,14 @@ class JobAdmin(ReadOnlyAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
-        call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result"]})]
+        call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]})]
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at", "deadline_at"),
             ("starts", "stalls", "suspect", "cancel_requested"),
             ("backoff", "lifo"),
             ("idempotency_key", "key_expires_at"),
+            "shown_keep_until",
         ]
         return [
             (None, {"fields": state}),
@@ -105,6 +105,14 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("result"))
     def shown_result(self, job: Job) -> SafeString | str:
         return formatting.result(job)
+
+    @admin.display(description=_("metadata"))
+    def shown_metadata(self, job: Job) -> SafeString | str:
+        return formatting.metadata(job)
+
+    @admin.display(description=_("kept until"))
+    def shown_keep_until(self, job: Job) -> Any:
+        return formatting.keep_until(job)
 
     def render_change_form(
         self,

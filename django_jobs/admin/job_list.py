@@ -16,6 +16,7 @@ from django_jobs.admin.formatting import PHASES
 from django_jobs.admin.read_only import MOST_LISTED, CappedPaginator, grouped
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import key_digest
+from django_jobs.definitions.metadata import KEY
 from django_jobs.definitions.registry import job_names
 from django_jobs.handles import queues
 from django_jobs.models import Job, JobQuerySet
@@ -28,7 +29,15 @@ ALIVE = ("blocked", *WAITING, "running")
 # An index holds these too, but they pile up.
 PILED_UP = ("failed", "cancelled")
 # What a list never shows and may be large.
-NOT_IN_LISTS = ("arguments", "result_text", "error", "idempotency_key", "key_digest", "arguments_digest")
+NOT_IN_LISTS = (
+    "arguments",
+    "result_text",
+    "metadata_text",
+    "error",
+    "idempotency_key",
+    "key_digest",
+    "arguments_digest",
+)
 
 
 class PhaseFilter(admin.SimpleListFilter):
@@ -101,9 +110,17 @@ def meant(term: str) -> set[UUID]:
         return ids
 
 
-def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
-    """Return the jobs that a text means, or those whose names begin with it."""
+def fact(term: str) -> dict[str, str]:
+    """Return the fact of metadata that a text such as "customer=42" asks for, or nothing."""
+    key, equals, value = term.strip().partition("=")
+    return {key: value.replace("\0", "")} if equals and KEY.fullmatch(key) else {}
+
+
+def search(jobs: JobQuerySet, term: str, *, metadata: bool) -> JobQuerySet:
+    """Return the jobs that a text means, or those whose names begin with it; with `metadata` by a fact as well."""
     ids = meant(term)
+    if metadata and not ids and (facts := fact(term)):
+        return jobs.with_metadata(**facts)
     return jobs.filter(pk__in=ids) if ids else jobs.filter(name__startswith=term)
 
 
@@ -116,6 +133,7 @@ class JobList(ChangeList):
         self.phase = phase(request)
         self.queue = queue(request)
         self.is_next_first = is_next_first(request)
+        self.asks_for_fact = bool(self.query and fact(self.query)) and self.model_admin.may_view_payload(request)
         found = super().get_queryset(request, exclude_parameters).defer(*NOT_IN_LISTS)
         return found if self._start is None else found.filter(pk__gte=self._start)
 
@@ -139,7 +157,7 @@ class JobList(ChangeList):
     @cached_property
     def _start(self) -> UUID | None:
         """The id from which on jobs are looked at, unless an index leads to all that match."""
-        if self.phase in ALIVE or (self.query and meant(self.query)):
+        if self.phase in ALIVE or (self.query and (self.asks_for_fact or meant(self.query))):
             return None
         jobs: JobQuerySet = Job.objects.using(get_settings().DATABASE)
         if self.phase not in PILED_UP:

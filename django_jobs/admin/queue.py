@@ -1,9 +1,10 @@
-"""The queues, with what waits in each, to be paused and resumed."""
+"""The queues, with what waits in each, to be paused, resumed and emptied."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from django_jobs.admin import audit
+from django_jobs.admin.emptying import VERBS, empty
 from django_jobs.admin.formatting import NOTHING
 from django_jobs.admin.read_only import ReadOnlyAdmin
 from django_jobs.definitions.durations import in_words
@@ -37,6 +39,7 @@ class QueueAdmin(ReadOnlyAdmin):
             "media": self.media,
             "rows": self._rows(request),
             "may_pause": self.has_pause_permission(request),
+            "verbs": [verb for verb in VERBS.values() if self.may(request, verb.name)],
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/django_jobs/queue/change_list.html", context)
@@ -46,9 +49,12 @@ class QueueAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.pause_view)
+        # Each step is a transaction of its own, whatever ATOMIC_REQUESTS says.
+        empty_view = transaction.non_atomic_requests(self.admin_site.admin_view(self.empty_view))
         return [
             path("pause/", view, {"pause": True}, name="django_jobs_queue_pause"),
             path("resume/", view, {"pause": False}, name="django_jobs_queue_resume"),
+            *(path(f"{name}/", empty_view, {"verb": name}, name=f"django_jobs_queue_{name}") for name in VERBS),
             *super().get_urls(),
         ]
 
@@ -63,6 +69,20 @@ class QueueAdmin(ReadOnlyAdmin):
             self.message_user(request, str(error), messages.ERROR)
         else:
             self._set_paused(request, queue.name, pause)
+        return HttpResponseRedirect(reverse("admin:django_jobs_queue_changelist", current_app=self.admin_site.name))
+
+    @method_decorator(require_POST)
+    def empty_view(self, request: HttpRequest, *, verb: str) -> HttpResponse:
+        """Drain, clean or obliterate the queue that the form names, after two questions."""
+        if not self.may(request, verb):
+            raise PermissionDenied
+        try:
+            queue = queues[request.POST.get("name", "")]
+        except InvalidOption as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            if response := empty(self, request, VERBS[verb], queue):
+                return response
         return HttpResponseRedirect(reverse("admin:django_jobs_queue_changelist", current_app=self.admin_site.name))
 
     def _set_paused(self, request: HttpRequest, name: str, pause: bool) -> None:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import uuid
+from datetime import datetime
 
 _COUNTER_BITS = 42
 _TAIL_BITS = 32
@@ -32,6 +33,12 @@ def uuid7s(count: int) -> list[uuid.UUID]:
 def uuid7() -> uuid.UUID:
     """Return one identifier, greater than any that this process made before."""
     return uuid7s(1)[0]
+
+
+def earliest(when: datetime) -> uuid.UUID:
+    """Return what is smaller than every identifier that was made at this moment or later."""
+    millisecond = max(int(when.timestamp() * 1000), 0)
+    return uuid.UUID(int=(millisecond << 80) | (0x7 << 76) | (0b10 << 62))
 
 
 def _assemble(stamp: int, tail: bytes) -> uuid.UUID:

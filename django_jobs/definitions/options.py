@@ -13,6 +13,7 @@ from django.utils.timezone import is_naive
 from django_jobs.conf import did_you_mean
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.keeping import KeepRules, keep_rules
+from django_jobs.definitions.metadata import Fact, check_metadata
 from django_jobs.definitions.rank import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from django_jobs.definitions.retries import Backoff, Exponential, Fixed
 from django_jobs.errors import InvalidOption, NotAvailableYet
@@ -52,6 +53,7 @@ class JobOptions:
     idempotency_key: str | Unset = UNSET
     idempotency_ttl: float | Unset = UNSET
     keep: KeepRules | Unset = UNSET
+    metadata: Mapping[str, Fact] | Unset = UNSET
 
     def overlaid(self, upper: "JobOptions") -> "JobOptions":
         """Return these options with whatever `upper` says laid over them."""
@@ -153,4 +155,5 @@ _CHECKS: dict[str, Callable[[object, str], object]] = {
     "idempotency_key": _key,
     "idempotency_ttl": _duration,
     "keep": keep_rules,
+    "metadata": check_metadata,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
 from django_jobs.definitions.keeping import StoredKeep, stored_keep
+from django_jobs.definitions.metadata import Fact
 from django_jobs.definitions.options import UNSET, JobOptions, make_options
 from django_jobs.definitions.queues import job_values
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
@@ -60,6 +61,7 @@ class ResolvedOptions:
     idempotency_ttl: float | None
     # None: the settings' ages decide when the job ends.
     keep: StoredKeep | None
+    metadata: Mapping[str, Fact] | None
 
 
 def resolve(request: JobRequest) -> ResolvedOptions:
@@ -86,6 +88,7 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         idempotency_key=key,
         idempotency_ttl=_or(merged.idempotency_ttl, None),
         keep=stored_keep(_or(merged.keep, None), settings),
+        metadata=_or(merged.metadata, None),
     )
 
 

@@ -71,6 +71,7 @@ def _draft(request: JobRequest, id: UUID) -> NewJob:
         key_seconds=None if key is None else options.idempotency_ttl,
         arguments_digest=None if key is None else arguments_digest(arguments),
         keep=options.keep,
+        metadata=options.metadata or None,
     )
 
 
@@ -150,6 +151,7 @@ def _row(using: str, draft: NewJob, inserted: Inserted) -> Job:
             None if draft.key_seconds is None else inserted.enqueued_at + timedelta(seconds=draft.key_seconds)
         ),
         arguments_digest=draft.arguments_digest,
+        metadata_text=draft.metadata_text,
         **draft.keep_columns,
     )
     job._state.adding = False

@@ -8,17 +8,28 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from django_jobs.conf import did_you_mean, get_settings
+from django_jobs.definitions.metadata import KEY
 from django_jobs.handles import queues
 from django_jobs.models import Job, JobQuerySet
 
 # What a job can be asked to be; each is a question of the queryset.
 PHASES = ("blocked", "ready", "scheduled", "retrying", "running", "successful", "failed", "cancelled")
 
+FILTERS = ("state", "queue", "name", "error", "metadata")
+
 
 def add_filters(parser: ArgumentParser) -> None:
     parser.add_argument("--state", choices=PHASES, help="Only jobs in this state; ready means due now.")
     parser.add_argument("--queue", metavar="NAME", help="Only jobs of this queue.")
     parser.add_argument("--name", help="Only jobs of this name.")
+    parser.add_argument("--error", metavar="CLASS", help="Only jobs of which an attempt raised this very class.")
+    parser.add_argument(
+        "--metadata",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="Only jobs with this fact; can be repeated.",
+    )
 
 
 def add_choice(parser: ArgumentParser, *, usual_state: str | None = None) -> None:
@@ -37,20 +48,24 @@ def matching(options: dict[str, Any]) -> JobQuerySet:
     if options["queue"]:
         check_queue(options["queue"])
         jobs = jobs.filter(queue_name=options["queue"])
-    return jobs.filter(name=options["name"]) if options["name"] else jobs.all()
+    if options["name"]:
+        jobs = jobs.filter(name=options["name"])
+    if options["error"]:
+        jobs = jobs.with_error(options["error"])
+    return jobs.with_metadata(**dict(map(_fact, options["metadata"])))
 
 
 def chosen(options: dict[str, Any]) -> JobQuerySet | list[UUID]:
     """Return what a verb is to work on. Raises CommandError unless that was said clearly."""
-    filters = [name for name in ("state", "queue", "name") if options[name]]
+    filters = [name for name in FILTERS if options[name]]
     if options["ids"]:
         if options["all_matching"] or filters:
             raise CommandError("Give ids, or --all-matching with filters, not both.")
         return existing(options["ids"])
     if not options["all_matching"]:
-        raise CommandError("Give the ids of jobs, or --all-matching with --state, --queue or --name.")
+        raise CommandError("Give the ids of jobs, or --all-matching with a filter, for example --state.")
     if not filters:
-        raise CommandError("--all-matching needs at least one of --state, --queue and --name.")
+        raise CommandError(f"--all-matching needs at least one of {', '.join(f'--{each}' for each in FILTERS)}.")
     return matching({**options, "state": options["state"] or options["usual_state"]})
 
 
@@ -71,6 +86,13 @@ def check_queue(name: str) -> None:
     known = [queue.name for queue in queues]
     if name not in known and not Job.objects.using(get_settings().DATABASE).filter(queue_name=name).exists():
         raise CommandError(f"No queue is called {name!r}.{did_you_mean(name, known)} Known are: {', '.join(known)}.")
+
+
+def _fact(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not KEY.fullmatch(key):
+        raise CommandError(f"--metadata must look like customer=42, not {text!r}.")
+    return key, value
 
 
 def _id(text: str) -> UUID:

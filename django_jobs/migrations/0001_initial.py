@@ -101,6 +101,7 @@ class Migration(migrations.Migration):
                 ),
                 ("arguments", models.TextField(verbose_name="arguments")),
                 ("headers", models.TextField(blank=True, default="", verbose_name="headers")),
+                ("metadata_text", models.TextField(blank=True, null=True, verbose_name="metadata")),
                 ("result_text", models.TextField(blank=True, null=True, verbose_name="result")),
                 ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
                 ("idempotency_key", models.TextField(blank=True, null=True, verbose_name="idempotency key")),
@@ -128,6 +129,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Metadata",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", django_jobs.models.fields.NameField(max_length=50, verbose_name="key")),
+                ("value", django_jobs.models.fields.NameField(max_length=200, verbose_name="value")),
+            ],
+            options={
+                "verbose_name": "metadata",
+                "verbose_name_plural": "metadata",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="Queue",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -139,7 +153,12 @@ class Migration(migrations.Migration):
                 "verbose_name": "queue",
                 "verbose_name_plural": "queues",
                 "ordering": ["name"],
-                "permissions": [("pause_queue", "Can pause and resume queues")],
+                "permissions": [
+                    ("pause_queue", "Can pause and resume queues"),
+                    ("drain_queue", "Can drain queues"),
+                    ("clean_queue", "Can clean queues"),
+                    ("obliterate_queue", "Can obliterate queues"),
+                ],
                 "default_permissions": ("view",),
             },
         ),
@@ -287,8 +306,27 @@ class Migration(migrations.Migration):
                 verbose_name="job",
             ),
         ),
+        migrations.AddField(
+            model_name="metadata",
+            name="job",
+            field=models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="django_jobs.job",
+                verbose_name="job",
+            ),
+        ),
         migrations.AddIndex(
             model_name="worker",
             index=models.Index(fields=["dead_at"], name="django_jobs_worker_dead"),
+        ),
+        migrations.AddIndex(
+            model_name="attempt",
+            index=models.Index(fields=["error_class", "job"], name="django_jobs_attempt_error"),
+        ),
+        migrations.AddIndex(
+            model_name="metadata",
+            index=models.Index(fields=["key", "value", "job"], name="django_jobs_metadata_fact"),
         ),
     ]

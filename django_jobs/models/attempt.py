@@ -30,6 +30,7 @@ class Attempt(models.Model):
         # Whoever may view a job may view its attempts.
         default_permissions = ()
         ordering = ["id"]
+        indexes = [models.Index(name="django_jobs_attempt_error", fields=("error_class", "job"))]
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.outcome}"

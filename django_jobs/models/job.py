@@ -1,20 +1,25 @@
 """The job: one row, the truth about it."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.arguments import decode_call
-from django_jobs.definitions.identifiers import uuid7
+from django_jobs.definitions.identifiers import earliest, uuid7
+from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models.fields import DigestField, NameField
 from django_jobs.models.functions import DatabaseNow
 from django_jobs.models.indexes import PartialIndex
 from django_jobs.states import ALIVE, ENDED, State
+
+# Ids hold the time of the caller's clock, rows that of the database.
+CLOCKS_DIFFER = timedelta(hours=1)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -46,6 +51,29 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def cancelled(self) -> "JobQuerySet":
         return self.filter(state=State.CANCELLED)
+
+    def stalled(self) -> "JobQuerySet":
+        """Jobs that run on a worker which is dead, until they are rescued."""
+        worker = apps.get_model("django_jobs", "Worker")
+        return self.running().exclude(Exists(worker.objects.filter(pk=OuterRef("owner"), dead_at=None)))
+
+    def with_metadata(self, **facts: Fact) -> "JobQuerySet":
+        """Jobs whose metadata holds all of these facts; numbers and bools are compared as text."""
+        jobs = self
+        for key, fact in facts.items():
+            rows = apps.get_model("django_jobs", "Metadata").objects.filter(key=key, value=as_text(fact))
+            jobs = jobs.filter(pk__in=rows.values("job_id"))
+        return jobs
+
+    def with_error(self, error_class: str) -> "JobQuerySet":
+        """Jobs of which an attempt raised this very class, given by its dotted path."""
+        attempts = apps.get_model("django_jobs", "Attempt").objects.filter(error_class=error_class)
+        return self.filter(pk__in=attempts.values("job_id"))
+
+    def enqueued_between(self, first: datetime, last: datetime) -> "JobQuerySet":
+        """Jobs that were enqueued from `first` on and before `last`."""
+        near = (earliest(first - CLOCKS_DIFFER), earliest(last + CLOCKS_DIFFER))
+        return self.filter(pk__range=near, enqueued_at__gte=first, enqueued_at__lt=last)
 
     def alive(self) -> "JobQuerySet":
         return self.filter(state__in=ALIVE)
@@ -98,6 +126,7 @@ class Job(models.Model):
     arguments = models.TextField(_("arguments"))
     # What middleware sent along, as JSON; empty for nothing.
     headers = models.TextField(_("headers"), blank=True, default="")
+    metadata_text = models.TextField(_("metadata"), null=True, blank=True)  # noqa: DJ001 (None: has none)
     result_text = models.TextField(_("result"), null=True, blank=True)  # noqa: DJ001 (None: nothing was returned)
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
 
@@ -195,6 +224,12 @@ class Job(models.Model):
     def result(self) -> Any:
         """What the function returned, or None."""
         return None if self.result_text is None else json.loads(self.result_text)
+
+    @property
+    def metadata(self) -> dict[str, Fact]:
+        """The facts by which the job can be looked for."""
+        facts: dict[str, Fact] = json.loads(self.metadata_text or "{}")
+        return facts
 
     @property
     def is_finished(self) -> bool:

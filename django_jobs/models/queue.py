@@ -15,7 +15,12 @@ class Queue(models.Model):
         verbose_name = _("queue")
         verbose_name_plural = _("queues")
         default_permissions = ("view",)
-        permissions = [("pause_queue", _("Can pause and resume queues"))]
+        permissions = [
+            ("pause_queue", _("Can pause and resume queues")),
+            ("drain_queue", _("Can drain queues")),
+            ("clean_queue", _("Can clean queues")),
+            ("obliterate_queue", _("Can obliterate queues")),
+        ]
         ordering = ["name"]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connections
 
 from django_jobs.definitions.outcomes import Claim
-from django_jobs.definitions.rank import BAND_SIZE, due_range
+from django_jobs.definitions.rank import BAND_SIZE, due_at, due_range, is_lifo
 from django_jobs.models import Queue, Worker
 from django_jobs.states import CLAIM
 from django_jobs.transitions.sql import dialect
@@ -92,6 +92,22 @@ def due_ranges(
         band = int(rows[0][0]) // BAND_SIZE
         yield due_range(band, until, since)
         start = (band + 1) * BAND_SIZE
+
+
+def oldest_due(using: str, queue_name: str, until: datetime) -> datetime | None:
+    """Return the time of the job of a queue that has been due longest: one look-up a band."""
+    sql = dialect(using)
+    oldest: list[datetime] = []
+    for suspect in (False, True):
+        for first, last in due_ranges(using, queue_name, until, suspect=suspect):
+            order = "DESC" if is_lifo(first) else "ASC"
+            rows = sql.query(
+                f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)} "
+                f"AND rank BETWEEN %s AND %s ORDER BY rank {order} LIMIT 1",
+                [queue_name, first, last],
+            )
+            oldest += [due_at(int(rank)) for (rank,) in rows]
+    return min(oldest, default=None)
 
 
 def any_suspect(using: str, queue_names: Sequence[str]) -> bool:

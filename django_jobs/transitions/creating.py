@@ -1,13 +1,18 @@
 """create: nothing -> ready. Only inserts; a key is acquired here and nowhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from django_jobs.definitions.keeping import StoredKeep
+from django_jobs.definitions.metadata import Fact, as_text, metadata_text
 from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
-from django_jobs.models import Job
+from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row, portions
@@ -37,11 +42,16 @@ class NewJob:
     key_seconds: float | None
     arguments_digest: bytes | None
     keep: StoredKeep | None = None
+    metadata: Mapping[str, Fact] | None = None
+
+    @property
+    def metadata_text(self) -> str | None:
+        return None if self.metadata is None else metadata_text(self.metadata)
 
     @property
     def keep_columns(self) -> dict[str, int | None]:
         keep = self.keep
-        return {} if keep is None else {f"keep_{name}": getattr(keep, name) for name in _KEEP}
+        return {} if keep is None else {name: each.value(self) for name, each in _KEEP_COLUMNS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,20 @@ class Holder:
     expired: bool
 
 
-_KEEP = ("successful", "failed", "successful_count", "failed_count")
+@dataclass(frozen=True, slots=True)
+class _Extra:
+    """A column that most jobs leave empty: its name and type in the statement, and what a job has in it."""
+
+    column: str
+    kind: str
+    value: Callable[[NewJob], Any]
+
+
+_KEEP_COLUMNS = {
+    f"keep_{name}": _Extra(name, "bigint", partial(lambda name, job: getattr(job.keep, name, None), name))
+    for name in ("successful", "failed", "successful_count", "failed_count")
+}
+_METADATA_COLUMN = {"metadata_text": _Extra("facts", "text", lambda job: job.metadata_text)}
 _COLUMNS = {
     "id": "uuid",
     "job_name": "text",
@@ -88,12 +111,20 @@ def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
 
     One that is missing had an idempotency key that is taken.
     """
+    if any(job.metadata is not None for job in jobs):
+        with transaction.atomic(using=using, savepoint=False):
+            inserted = _insert_all(using, jobs)
+            _insert_metadata(using, jobs, inserted)
+            return inserted
+    return _insert_all(using, jobs)
+
+
+def _insert_all(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
     sql = dialect(using)
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
     given = {job.id: job.run_at for job in jobs if job.run_at is not None}
     inserted: dict[UUID, Inserted] = {}
-    # Columns that most jobs leave to the settings travel only where one of these does not.
-    extra = _KEEP if any(job.keep is not None for job in jobs) else ()
+    extra = _extra_columns(jobs)
     for records in portions([_record(sql, job, extra) for job in jobs]):
         for row in _insert(sql, records, extra):
             id, rank, run_after, enqueued_at = sql.read_id(row[0]), int(row[1]), row[2], row[3]
@@ -127,7 +158,24 @@ def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
         )
 
 
-def _insert(sql: Dialect, records: Sequence[Row], extra: Sequence[str]) -> list[Row]:
+def _extra_columns(jobs: Sequence[NewJob]) -> dict[str, _Extra]:
+    """Return the columns that most jobs leave empty: they travel only where one of these does not."""
+    keep = any(job.keep is not None for job in jobs)
+    metadata = any(job.metadata is not None for job in jobs)
+    return (_KEEP_COLUMNS if keep else {}) | (_METADATA_COLUMN if metadata else {})
+
+
+def _insert_metadata(using: str, jobs: Sequence[NewJob], inserted: Collection[UUID]) -> None:
+    facts = [
+        Metadata(job_id=job.id, key=key, value=as_text(fact))
+        for job in jobs
+        if job.id in inserted
+        for key, fact in (job.metadata or {}).items()
+    ]
+    Metadata.objects.using(using).bulk_create(facts, batch_size=CHUNK)
+
+
+def _insert(sql: Dialect, records: Sequence[Row], extra: Mapping[str, _Extra]) -> list[Row]:
     due = f"COALESCE(o.run_at, {sql.later('COALESCE(o.delay, 0)')})"
     tick = sql.ticks(sql.latest(due, sql.now))
     values = {
@@ -158,16 +206,16 @@ def _insert(sql: Dialect, records: Sequence[Row], extra: Sequence[str]) -> list[
         "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
         "arguments_digest": "o.arguments_digest",
     }
-    values |= {f"keep_{name}": f"o.{name}" for name in extra}
+    values |= {name: f"o.{each.column}" for name, each in extra.items()}
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
-    return sql.insert(_COLUMNS | dict.fromkeys(extra, "bigint"), records, values, returning)
+    return sql.insert(_COLUMNS | {each.column: each.kind for each in extra.values()}, records, values, returning)
 
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _record(sql: Dialect, job: NewJob, extra: Sequence[str]) -> Row:
+def _record(sql: Dialect, job: NewJob, extra: Mapping[str, _Extra]) -> Row:
     return (
         job.id,
         job.name,
@@ -186,5 +234,5 @@ def _record(sql: Dialect, job: NewJob, extra: Sequence[str]) -> Row:
         job.key_digest,
         job.key_seconds,
         job.arguments_digest,
-        *[getattr(job.keep, name, None) for name in extra],
+        *[each.value(job) for each in extra.values()],
     )

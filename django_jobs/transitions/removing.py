@@ -6,11 +6,11 @@ No constraint of the database does that: see models/attempt.py.
 from collections.abc import Collection
 from uuid import UUID
 
-from django_jobs.models import Attempt, Job, Report, SavedData
+from django_jobs.models import Attempt, Job, Metadata, Report, SavedData
 from django_jobs.states import State
 
 # Each has a column job_id.
-BELONGINGS = (Attempt, Report, SavedData)
+BELONGINGS = (Attempt, Metadata, Report, SavedData)
 NOT_RUNNING = tuple(state for state in State if state is not State.RUNNING)
 
 

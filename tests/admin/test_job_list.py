@@ -13,7 +13,8 @@ from django_jobs.definitions.registry import job_names
 from django_jobs.models import Queue
 from django_jobs.states import State
 from tests import rows
-from tests.admin.pages import JOBS, Page
+from tests.admin.pages import JOBS, Page, job_page
+from tests.samples import note
 
 pytestmark = pytest.mark.django_db
 
@@ -189,3 +190,22 @@ def test_nothing_can_be_added_deleted_or_sorted(admin_client):
     assert actions == ["", "retry", "cancel", "run_now", "reprioritize", "remove"]
     assert reverse("admin:django_jobs_job_add") not in response.content.decode()
     assert "?o=" not in response.content.decode()
+
+
+def test_jobs_are_found_by_their_metadata_by_those_who_may_see_it(admin_client, staff):
+    job = note.using(metadata={"customer": 42, "name": "a=b"}).enqueue()
+    note.using(metadata={"customer": 421}).enqueue()
+
+    def found(client, term):
+        return [each.pk for each in client.get(JOBS, {"q": term}).context["cl"].result_list]
+
+    assert found(admin_client, "customer=42") == found(admin_client, " name=a=b ") == [job.pk]
+    for term in ("customer=", "=42", "customer==42", "a b=1"):
+        assert found(admin_client, term) == []
+    assert found(staff("view_job"), "customer=42") == []
+
+
+def test_metadata_is_shown_to_those_who_may_see_the_payload(admin_client, staff):
+    job = note.using(metadata={"customer": "<b>42"}).enqueue()
+    assert "customer=<b>42" in Page(admin_client.get(job_page(job))).text
+    assert "customer=" not in Page(staff("view_job").get(job_page(job))).text

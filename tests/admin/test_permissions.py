@@ -22,7 +22,12 @@ SHOWS = [f"{model}_{page}" for model in MODELS for page in ("changelist", "chang
 # What Django routes for every model and nobody may use here.
 IMPOSSIBLE = [f"{model}_{page}" for model in MODELS for page in ("add", "delete")]
 # What only answers a POST, with what is sent.
-ACTS = {"queue_pause": {"name": "default"}, "queue_resume": {"name": "paused"}}
+CONFIRMED = {"name": "default", "chosen": "yes", "confirmed": "yes", "state": "failed", "days": 0}
+ACTS = {
+    "queue_pause": {"name": "default"},
+    "queue_resume": {"name": "paused"},
+    **dict.fromkeys(("queue_drain", "queue_clean", "queue_obliterate"), CONFIRMED),
+}
 
 
 @pytest.fixture
@@ -169,5 +174,5 @@ def test_a_permission_is_there_for_each_verb_and_none_to_add_change_or_delete():
     codenames = Permission.objects.filter(content_type__app_label="django_jobs").values_list("codename", flat=True)
     assert set(codenames) == {
         *("view_job", "view_payload", "cancel_job", "remove_job", "reprioritize_job", "retry_job", "run_now_job"),
-        *("view_queue", "pause_queue", "view_worker"),
+        *("view_queue", "pause_queue", "drain_queue", "clean_queue", "obliterate_queue", "view_worker"),
     }

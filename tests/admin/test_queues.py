@@ -31,7 +31,7 @@ def test_a_queue_shows_its_living_jobs(admin_client):
     response = admin_client.get(QUEUES)
     counts = row(response, "mail")["counts"]
     assert (counts.ready, counts.scheduled, counts.running, counts.blocked) == (1, 1, 1, 0)
-    assert ["mail", "Open", "1", "1", "1", "0", "1 min 0 s", "Pause"] in Page(response).cells
+    assert ["mail", "Open", "1", "1", "1", "0", "1 min 0 s", "PauseDrain…Clean…Obliterate…"] in Page(response).cells
 
 
 def test_queues_are_shown_that_have_no_row_and_no_job_or_no_declaration(admin_client, settings):

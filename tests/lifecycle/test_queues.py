@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 
 from django_jobs import queues
-from django_jobs.handles import QueueCounts
+from django_jobs.handles import CappedCount, QueueCounts
 from django_jobs.states import State
 from tests.rows import HOUR, now, put
 from tests.samples import mail
 
 pytestmark = pytest.mark.django_db
+
+NONE = CappedCount(0)
 
 
 def test_the_living_jobs_of_a_queue_are_counted():
@@ -18,7 +20,7 @@ def test_the_living_jobs_of_a_queue_are_counted():
     put(queue_name="mail")
     counts = queues["default"].counts()
     assert (counts.ready, counts.scheduled, counts.running, counts.blocked) == (2, 1, 1, 1)
-    assert queues["nothing"].counts() == QueueCounts(ready=0, scheduled=0, running=0, blocked=0)
+    assert queues["nothing"].counts() == QueueCounts(successful=NONE, failed=NONE, cancelled=NONE)
     assert queues.counts()["default"].ready == 2
     assert queues.counts()["mail"].ready == 1
 

@@ -14,6 +14,7 @@ from django_jobs.models import Attempt, Job
 from django_jobs.states import State
 from tests import rows
 from tests.management.test_terminal import Terminal
+from tests.samples import note
 
 pytestmark = pytest.mark.django_db
 
@@ -262,7 +263,7 @@ def test_a_verb_without_a_clear_choice_moves_nothing(run, verb):
         run("jobs", verb)
     with pytest.raises(CommandError, match="Give the ids of jobs, or --all-matching with"):
         run("jobs", verb, "--state", "failed")
-    with pytest.raises(CommandError, match="needs at least one of --state, --queue and --name"):
+    with pytest.raises(CommandError, match="needs at least one of --state, --queue, --name"):
         run("jobs", verb, "--all-matching")
     with pytest.raises(CommandError, match="not both"):
         run("jobs", verb, job.pk, "--queue", "default")
@@ -312,3 +313,19 @@ def test_the_shell_gets_status_one_and_no_traceback(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("CommandError: 'nonsense' is no id of a job.")
     assert result.stdout == ""
+
+
+def test_jobs_are_listed_by_metadata_and_by_error(run_json):
+    mine = note.using(metadata={"customer": 42}).enqueue()
+    failed = rows.put(State.FAILED)
+    Attempt.objects.create(job=failed, number=1, finished_at=rows.now(), outcome="failed", error_class="x.Error")
+    assert [each["id"] for each in run_json("jobs", "list", "--metadata", "customer=42")] == [str(mine.pk)]
+    assert run_json("jobs", "list", "--metadata", "customer=42", "--metadata", "plan=gold") == []
+    assert [each["id"] for each in run_json("jobs", "list", "--error", "x.Error")] == [str(failed.pk)]
+    assert run_json("jobs", "show", mine.pk)["metadata"] == {"customer": 42}
+
+
+@pytest.mark.parametrize("fact", ["customer", "=42", "a b=1"])
+def test_a_fact_that_is_none_is_told(run, fact):
+    with pytest.raises(CommandError, match="must look like customer=42"):
+        run("jobs", "list", "--metadata", fact)

@@ -123,8 +123,9 @@ def _chosen(options: dict[str, Any]) -> tuple[int, Callable[..., int]]:
 
 
 def _as_json(counts: QueueCounts) -> dict[str, object]:
-    values = asdict(counts)
-    oldest = values.pop("oldest_age")
+    # None: not counted.
+    values = {name: value for name, value in asdict(counts).items() if value is not None}
+    oldest = values.pop("oldest_age", None)
     return {**values, "oldest_seconds": None if oldest is None else oldest.total_seconds()}
 
 

@@ -24,7 +24,18 @@ TITLES = ("ID", "STATE", "NAME", "QUEUE", "ATTEMPT", "AGE", "DURATION")
 # What --json tells of a job in a list, and of one that is shown.
 SUMMARY = ("id", "name", "queue_name", "state", "priority", "attempt", "max_attempts", "error")
 TIMES = ("enqueued_at", "run_after", "started_at", "finished_at")
-DETAILS = ("starts", "stalls", "owner", "group", "idempotency_key", "expires_at", "deadline_at", "cancel_requested")
+DETAILS = (
+    "starts",
+    "stalls",
+    "owner",
+    "group",
+    "metadata",
+    "keep_until",
+    "idempotency_key",
+    "expires_at",
+    "deadline_at",
+    "cancel_requested",
+)
 CALL = ("args", "kwargs", "result")
 ATTEMPT = ("number", "outcome", "started_at", "finished_at", "worker", "error_class", "message", "traceback")
 
