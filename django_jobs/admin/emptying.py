@@ -11,12 +11,14 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin import audit
+from django_jobs.admin import audit, long_work
 from django_jobs.admin.formatting import PHASES
+from django_jobs.admin.long_work import go_on
 from django_jobs.admin.read_only import grouped
 from django_jobs.errors import QueueIsBusy
 from django_jobs.handles import QueueHandle
@@ -24,8 +26,6 @@ from django_jobs.lifecycle.emptying import CLEANABLE, cleanable
 from django_jobs.models import JobQuerySet, Queue
 from django_jobs.states import State
 
-# No server should cut off a request that answers after so long.
-MOST_SECONDS = 5.0
 # In a request's POST: how far it has come.
 CHOSEN, CONFIRMED, REMOVED = "chosen", "confirmed", "removed"
 
@@ -126,7 +126,9 @@ def empty(
     _record(request, verb, queue, form, told % {"count": grouped(removed)})
     total = removed + _number(request.POST.get(REMOVED))
     if not is_done:
-        return _page(page, request, verb, queue, kept=[*_kept(request, form), (CONFIRMED, "yes")], removed=total)
+        kept = [("name", queue.name), *_kept(request, form), (CONFIRMED, "yes"), (REMOVED, total)]
+        told = _("%(count)s removed so far.") % {"count": grouped(total)}
+        return go_on(page, request, title=_title(verb, queue), told=told, kept=kept, back=_list(page))
     told = ngettext("%(count)s job of %(queue)s was removed.", "%(count)s jobs of %(queue)s were removed.", total)
     page.message_user(request, told % {"count": grouped(total), "queue": queue.name}, messages.SUCCESS)
     return None
@@ -134,7 +136,7 @@ def empty(
 
 def _act(verb: Emptying, queue: QueueHandle, chosen: dict[str, Any]) -> tuple[int, bool]:
     """Return how many were removed within the time, and whether that was all."""
-    end, removed = time.monotonic() + MOST_SECONDS, 0
+    end, removed = time.monotonic() + long_work.MOST_SECONDS, 0
 
     def look_at_the_clock(count: int) -> None:
         nonlocal removed
@@ -162,14 +164,13 @@ def _page(
     queue: QueueHandle,
     *,
     form: forms.Form | None = None,
-    kept: list[tuple[str, str]] | None = None,
+    kept: list[tuple[str, object]] | None = None,
     count: int | None = None,
-    removed: int | None = None,
 ) -> HttpResponse:
     request.current_app = page.admin_site.name
     context = {
         **page.admin_site.each_context(request),
-        "title": _("%(verb)s %(queue)s") % {"verb": verb.label, "queue": queue.name},
+        "title": _title(verb, queue),
         "opts": page.opts,
         "media": page.media,
         "verb": verb,
@@ -179,13 +180,20 @@ def _page(
         "kept": kept or [],
         "count": count,
         "shown_count": None if count is None else grouped(count),
-        "removed": removed,
-        "shown_removed": None if removed is None else grouped(removed),
+        "list": _list(page),
     }
     return TemplateResponse(request, "admin/django_jobs/queue/empty.html", context)
 
 
-def _kept(request: HttpRequest, form: forms.Form) -> list[tuple[str, str]]:
+def _title(verb: Emptying, queue: QueueHandle) -> str:
+    return _("%(verb)s %(queue)s") % {"verb": verb.label, "queue": queue.name}
+
+
+def _list(page: "admin.ModelAdmin[Any]") -> str:
+    return reverse("admin:django_jobs_queue_changelist", current_app=page.admin_site.name)
+
+
+def _kept(request: HttpRequest, form: forms.Form) -> list[tuple[str, object]]:
     """Return what the next request must send again, so that it means the same."""
     sent = [(name, value) for name in form.fields for value in request.POST.getlist(name)]
     return [(CHOSEN, "yes"), *sent]

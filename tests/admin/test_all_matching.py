@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db.models.signals import post_save
 
-from django_jobs.admin import job_list, steering
+from django_jobs.admin import job_list, long_work, steering
 from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions import steering as moves
@@ -116,3 +116,42 @@ def test_the_way_back_leads_to_the_filtered_list(admin_client):
     rows.put(State.FAILED)
     page = Page(admin_client.post(FAILED, all_matching()))
     assert [attrs["href"] for tag, attrs in page.tags if attrs.get("class") == "closelink"] == [FAILED]
+
+
+def test_long_work_goes_on_from_one_request_to_the_next(admin_client, messages, monkeypatch):
+    monkeypatch.setattr(long_work, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(steering, "PAGE", 2)
+    for _ in range(5):
+        rows.put(State.FAILED)
+    asked = admin_client.post(FAILED, all_matching())
+    response = admin_client.post(FAILED, Page(asked).fields())
+    late = rows.put(State.FAILED)
+    told = []
+    while "Go on" in (values := [attrs.get("value") for _, attrs in Page(response).tags]):
+        told.append(Page(response).text.partition(" Leave this page")[0].rpartition("Retry ")[2])
+        assert [attrs["src"] for tag, attrs in Page(response).tags if tag == "script"][-1].endswith("go_on.js")
+        response = admin_client.post(FAILED, Page(response).fields(), follow=True)
+    assert told == ["2 of 2 jobs will run again.", "4 of 4 jobs will run again."]
+    assert "Go on" not in values
+    assert messages(response) == ["5 of 5 jobs will run again."]
+    assert states() == ["failed"] + ["ready"] * 5
+    assert rows.fresh(late).state == "failed"
+    assert [entry.object_repr for entry in LogEntry.objects.order_by("pk")] == ["2 jobs", "2 jobs", "1 jobs"]
+
+
+def test_what_a_verb_asks_for_is_kept_from_one_request_to_the_next(admin_client, monkeypatch):
+    monkeypatch.setattr(long_work, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(steering, "PAGE", 1)
+    jobs = [rows.put(), rows.put()]
+    asked = admin_client.post(f"{JOBS}?state=ready", all_matching("reprioritize"))
+    response = admin_client.post(f"{JOBS}?state=ready", {**Page(asked).fields(), "priority": "7"})
+    admin_client.post(f"{JOBS}?state=ready", Page(response).fields())
+    assert [rows.fresh(job).priority for job in jobs] == [7, 7]
+
+
+@pytest.mark.parametrize("sent", [{"after": "x"}, {"moved": "-1"}, {"until": ""}])
+def test_a_page_that_was_tampered_with_begins_anew(admin_client, messages, sent):
+    rows.put(State.FAILED)
+    come = {"until": "0" * 32, "after": "0" * 32, "moved": "3", "chosen": "3", **sent}
+    response = admin_client.post(FAILED, all_matching(confirmed="yes", **come), follow=True)
+    assert messages(response) == ["1 of 1 job will run again."]

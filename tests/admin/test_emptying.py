@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.urls import reverse
 
-from django_jobs.admin import emptying
+from django_jobs.admin import long_work
 from django_jobs.models import Job, Queue
 from django_jobs.states import State
 from django_jobs.transitions import steering
@@ -68,7 +68,7 @@ def test_it_is_written_down_who_removed_how_many(admin_client, admin_user, jobs)
 
 
 def test_long_work_goes_on_from_one_request_to_the_next(admin_client, messages, monkeypatch):
-    monkeypatch.setattr(emptying, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(long_work, "MOST_SECONDS", 0.0)
     monkeypatch.setattr(steering, "CHUNK", 2)
     for _ in range(5):
         rows.put(State.FAILED, finished_at=rows.now() - rows.HOUR)
@@ -84,7 +84,7 @@ def test_long_work_goes_on_from_one_request_to_the_next(admin_client, messages, 
 
 
 def test_an_obliterate_of_several_requests_keeps_the_queue_paused(admin_client, monkeypatch):
-    monkeypatch.setattr(emptying, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(long_work, "MOST_SECONDS", 0.0)
     rows.put(enqueued_at=rows.now() - rows.HOUR)
     _, _, response = go(admin_client, OBLITERATE)
     assert Queue.objects.get(name="default").paused
