@@ -15,7 +15,7 @@ from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.control import Progress, pause_queue, resume_queue
 from django_jobs.lifecycle.emptying import clean_queue, drain_queue, obliterate_queue
 from django_jobs.models import Job, JobQuerySet, Queue
-from django_jobs.states import ENDED, State
+from django_jobs.states import State
 from django_jobs.transitions.claiming import now, oldest_due
 
 # As far as jobs are counted that have ended, unless all are asked for.
@@ -110,7 +110,12 @@ class QueueHandle:
     def counts(self, *, exact: bool = False) -> QueueCounts:
         """Count its jobs by state: those that live exactly, those that have ended up to 100,000 unless `exact`."""
         living = _count(self.jobs()).get(self.name, QueueCounts())
-        return replace(living, **{state.value: self._count_ended(state, exact) for state in ENDED})
+        return replace(
+            living,
+            successful=self._count_ended(State.SUCCESSFUL, exact),
+            failed=self._count_ended(State.FAILED, exact),
+            cancelled=self._count_ended(State.CANCELLED, exact),
+        )
 
     def counts_by_priority(self) -> dict[int, int]:
         """Count its jobs that wait, due or not, by priority, the highest first."""

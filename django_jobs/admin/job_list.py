@@ -128,6 +128,7 @@ class JobList(ChangeList):
     """A list that reads no more than what lives, or `MOST_LISTED` rows, however large the table is."""
 
     paginator: CappedPaginator
+    model_admin: Any
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Job]:
         self.phase = phase(request)

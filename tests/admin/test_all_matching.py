@@ -129,7 +129,7 @@ def test_long_work_goes_on_from_one_request_to_the_next(admin_client, messages, 
     told = []
     while "Go on" in (values := [attrs.get("value") for _, attrs in Page(response).tags]):
         told.append(Page(response).text.partition(" Leave this page")[0].rpartition("Retry ")[2])
-        assert [attrs["src"] for tag, attrs in Page(response).tags if tag == "script"][-1].endswith("go_on.js")
+        assert any(str(attrs.get("src")).endswith("go_on.js") for tag, attrs in Page(response).tags if tag == "script")
         response = admin_client.post(FAILED, Page(response).fields(), follow=True)
     assert told == ["2 of 2 jobs will run again.", "4 of 4 jobs will run again."]
     assert "Go on" not in values

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -135,9 +136,9 @@ def test_a_key_is_kept_as_long_as_it_was_promised():
 @pytest.mark.parametrize("key_expires_at", [HOUR, -HOUR, None], ids=["promised", "over", "without an end"])
 def test_a_row_with_a_promised_key_is_never_pruned(key_expires_at):
     moment = None if key_expires_at is None else now() + key_expires_at
-    key = {"idempotency_key": "a", "key_digest": b"x" * 32, "key_expires_at": moment}
+    key: dict[str, Any] = {"idempotency_key": "a", "key_digest": b"x" * 32, "key_expires_at": moment}
     over(**key), over()
-    by_count = {"keep_successful_count": 0, "keep_failed_count": 0, "keep_until": now() + DAY}
+    by_count: dict[str, Any] = {"keep_successful_count": 0, "keep_failed_count": 0, "keep_until": now() + DAY}
     put(State.SUCCESSFUL, name="counted", **key | by_count | {"key_digest": b"y" * 32})
     left = 2 if key_expires_at == HOUR else 0
     assert count_prunable("default") == 3 - left
@@ -146,7 +147,7 @@ def test_a_row_with_a_promised_key_is_never_pruned(key_expires_at):
 
 
 def counted(count: int, number: int, state: State = State.SUCCESSFUL, **fields) -> list[Job]:
-    counts = {"keep_successful_count": count, "keep_failed_count": count, "keep_until": now() + DAY}
+    counts: dict[str, Any] = {"keep_successful_count": count, "keep_failed_count": count, "keep_until": now() + DAY}
     return [put(state, **counts | fields) for _ in range(number)]
 
 
