@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count
 
 from django_jobs.conf import get_settings
 from django_jobs.definitions.options import QUEUE_NAME
@@ -17,6 +17,7 @@ from django_jobs.lifecycle.emptying import clean_queue, drain_queue, obliterate_
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import State
 from django_jobs.transitions.claiming import now, oldest_due
+from django_jobs.transitions.counting import waiting
 
 # As far as jobs are counted that have ended, unless all are asked for.
 MOST_COUNTED = 100_000
@@ -109,7 +110,7 @@ class QueueHandle:
 
     def counts(self, *, exact: bool = False) -> QueueCounts:
         """Count its jobs by state: those that live exactly, those that have ended up to 100,000 unless `exact`."""
-        living = _count(self.jobs()).get(self.name, QueueCounts())
+        living = _count(self.name).get(self.name, QueueCounts())
         return replace(
             living,
             successful=self._count_ended(State.SUCCESSFUL, exact),
@@ -149,25 +150,24 @@ class Queues:
 
     def counts(self) -> dict[str, QueueCounts]:
         """Count the living jobs of every queue, by name; also of one that nobody declares but that holds jobs."""
-        counted = _count(Job.objects.using(get_settings().DATABASE))
+        counted = _count()
         names = sorted({*counted, *(queue.name for queue in self)})
         return {name: counted.get(name, QueueCounts()) for name in names}
 
 
-def _count(jobs: JobQuerySet) -> dict[str, QueueCounts]:
+def _count(queue_name: str | None = None) -> dict[str, QueueCounts]:
     """Ask once a state: over the jobs of each there is an index, over all that live there is none."""
-    present = now(get_settings().DATABASE)
-    by_queue = jobs.order_by().values_list("queue_name")
-    due = Q(run_after__lte=present)
-    waiting = by_queue.filter(state=State.READY).annotate(
-        ready=Count("pk", filter=due), scheduled=Count("pk", filter=~due), first=Min("run_after")
-    )
+    using = get_settings().DATABASE
+    present = now(using)
+    jobs = Job.objects.using(using).order_by()
+    if queue_name is not None:
+        jobs = jobs.filter(queue_name=queue_name)
     counted: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, ready, scheduled, first in waiting:
-        age = present - first if ready else None
-        counted[name] = {"ready": ready, "scheduled": scheduled, "oldest_age": age}
+    for each in waiting(using, present, queue_name):
+        age = None if each.oldest is None else max(present - each.oldest, timedelta(0))
+        counted[each.queue_name] = {"ready": each.due, "scheduled": each.ready - each.due, "oldest_age": age}
     for state in (State.RUNNING, State.BLOCKED):
-        for name, count in by_queue.filter(state=state).annotate(count=Count("pk")):
+        for name, count in jobs.filter(state=state).values_list("queue_name").annotate(count=Count("pk")):
             counted[name][state.value] = count
     return {name: QueueCounts(**counts) for name, counts in counted.items()}
 

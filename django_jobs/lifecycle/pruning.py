@@ -39,9 +39,9 @@ def _over_age(using: str, present: datetime) -> Iterator[JobQuerySet]:
 
 
 def _over_count(using: str, present: datetime) -> Iterator[JobQuerySet]:
-    for queue_name, name in pruning.counted(using):
+    for group in pruning.counted(using):
         for state in ENDED:
-            yield from pruning.over_count(using, queue_name, name, state, present)
+            yield from pruning.over_count(using, group, state, present)
 
 
 def _prune(using: str, rows: JobQuerySet, order: str) -> Iterator[int]:

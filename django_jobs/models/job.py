@@ -200,12 +200,12 @@ class Job(models.Model):
                 only=Q(keep_until__isnull=False),
                 otherwise=("queue_name", "state", "keep_until"),
             ),
-            # Which of those are the newest of which only so many are kept?
+            # Those of which only so many are kept: the newest.
             PartialIndex(
                 name="django_jobs_counted",
-                fields=("queue_name", "name", "state", "id"),
+                fields=("keep_successful_count", "queue_name", "name", "state", "id"),
                 only=Q(keep_successful_count__isnull=False),
-                otherwise=("queue_name", "name", "state", "id"),
+                otherwise=("keep_successful_count", "queue_name", "name", "state", "id"),
             ),
         ]
 

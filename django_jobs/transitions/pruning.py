@@ -1,10 +1,12 @@
 """prune: rows of jobs that have ended and are not to be kept any longer, and of workers that are long dead."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.db.models import Q
 
 from django_jobs.definitions.keeping import UNCOUNTED
@@ -15,14 +17,21 @@ from django_jobs.transitions.removing import delete
 CHUNK = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Jobs of one function in one queue of which so many successful ones are kept, and so many that failed."""
+
+    keep_successful_count: int
+    queue_name: str
+    name: str
+
+
 def ended_queues(using: str) -> Iterator[str]:
     """Yield the queues that hold jobs which have ended: one look at the index for each."""
-    rows = Job.objects.using(using).filter(keep_until__isnull=False).order_by("queue_name")
-    names = rows.values_list("queue_name", flat=True)
-    name = names.first()
-    while name is not None:
-        yield name
-        name = names.filter(queue_name__gt=name).first()
+    rows = Job.objects.using(using).order_by("queue_name")
+    if connections[using].features.supports_partial_indexes:
+        rows = rows.filter(keep_until__isnull=False)
+    yield from _hop(rows, "queue_name", "")
 
 
 def over_age(using: str, queue_name: str, state: State, present: datetime) -> JobQuerySet:
@@ -31,30 +40,36 @@ def over_age(using: str, queue_name: str, state: State, present: datetime) -> Jo
     return _unpromised(rows, present).order_by("keep_until")
 
 
-def counted(using: str) -> Iterator[tuple[str, str]]:
-    """Yield queue and name of those jobs of which only the newest are kept: one look at the index for each."""
-    rows = Job.objects.using(using).filter(keep_successful_count__isnull=False).order_by("queue_name", "name")
-    pairs = rows.values_list("queue_name", "name")
-    pair = pairs.first()
-    while pair is not None:
-        yield pair
-        queue_name, name = pair
-        pair = pairs.filter(queue_name=queue_name, name__gt=name).first()
-        pair = pair or pairs.filter(queue_name__gt=queue_name).first()
+def counted(using: str) -> Iterator[Counted]:
+    """Yield the groups in which jobs are counted: one look at the index for each."""
+    rows = Job.objects.using(using).filter(keep_successful_count__isnull=False)
+    for count in _hop(rows, "keep_successful_count", -1):
+        alike = rows.filter(keep_successful_count=count)
+        for queue_name in _hop(alike, "queue_name", ""):
+            for name in _hop(alike.filter(queue_name=queue_name), "name", ""):
+                yield Counted(count, queue_name, name)
 
 
-def over_count(using: str, queue_name: str, name: str, state: State, present: datetime) -> Iterator[JobQuerySet]:
-    """Yield, for each count that jobs of a name are kept by, those that as many newer ones stand before."""
+def over_count(using: str, group: Counted, state: State, present: datetime) -> Iterator[JobQuerySet]:
+    """Yield the jobs of a group and a state before which so many newer ones stand."""
     rows = Job.objects.using(using).filter(
-        queue_name=queue_name, name=name, state=state, keep_successful_count__isnull=False
+        keep_successful_count=group.keep_successful_count, queue_name=group.queue_name, name=group.name, state=state
     )
-    column = "keep_failed_count" if state is State.FAILED else "keep_successful_count"
-    counts = set(rows.order_by().values_list(column, flat=True).distinct()) - {UNCOUNTED}
-    for count in sorted(counts):
-        newest_too_old = rows.order_by("-pk").values_list("pk", flat=True)[count : count + 1].first()
+    counts = {group.keep_successful_count}
+    if state is State.FAILED:
+        counts = set(rows.order_by().values_list("keep_failed_count", flat=True).distinct())
+    for count in sorted(counts - {UNCOUNTED}):
+        alike = rows.filter(keep_failed_count=count) if state is State.FAILED else rows
+        newest_too_old = alike.order_by("-pk").values_list("pk", flat=True)[count : count + 1].first()
         if newest_too_old is not None:
-            old = rows.filter(pk__lte=newest_too_old, **{column: count})
-            yield _unpromised(old, present).order_by("pk")
+            yield _unpromised(alike.filter(pk__lte=newest_too_old), present).order_by("pk")
+
+
+def _hop(rows: JobQuerySet, column: str, value: Any) -> Iterator[Any]:
+    """Yield each value above the first of a column of an index once, by one look at it."""
+    values = rows.order_by(column).values_list(column, flat=True)
+    while (value := values.filter(**{f"{column}__gt": value}).first()) is not None:
+        yield value
 
 
 def prune(using: str, rows: JobQuerySet, order: str) -> tuple[int, Any]:

@@ -166,12 +166,11 @@ def test_of_each_function_in_each_queue_and_state_the_newest_are_kept():
     assert set(Job.objects.all()) == {job for group in groups for job in group[2:]} | {*fewer, *uncounted}
 
 
-def test_jobs_of_one_function_may_be_kept_by_different_counts():
-    old = counted(1, 2)
-    many = counted(4, 2)
-    assert sum(prune("default")) == 2
-    assert set(Job.objects.all()) == {*many}
-    assert old[0] not in many
+def test_jobs_of_one_function_that_are_kept_by_different_counts_are_counted_apart():
+    few, many = counted(1, 3), counted(4, 3)
+    failed = counted(4, 2, State.FAILED, keep_failed_count=1)
+    assert sum(prune("default")) == 3
+    assert set(Job.objects.all()) == {few[-1], *many, failed[-1]}
 
 
 def test_living_jobs_are_not_counted():
