@@ -20,6 +20,8 @@ from django_jobs.transitions.claiming import now
 from django_jobs.transitions.steering import Moved
 from django_jobs.transports import Bell, get_transport
 
+# So many ids are asked for at once: where no index leads along them in order, each question reads all that match.
+PAGE = 10_000
 # A Job, an id, several of either, or a queryset.
 Jobs = Job | UUID | str | JobQuerySet | Iterable["Job | UUID | str"]
 # Called with the number of jobs looked at so far, after each step.
@@ -124,10 +126,11 @@ def _ids(using: str, jobs: Jobs) -> Iterator[list[UUID]]:
 def pages(jobs: JobQuerySet) -> Iterator[list[UUID]]:
     """Walk along the primary key: what was moved may leave the filter, and the walk must not skip for it."""
     rows = jobs.order_by("pk").values_list("pk", flat=True)
-    page = list(rows[: steering.CHUNK])
+    page = list(rows[:PAGE])
     while page:
-        yield page
-        page = list(rows.filter(pk__gt=page[-1])[: steering.CHUNK])
+        for start in range(0, len(page), steering.CHUNK):
+            yield page[start : start + steering.CHUNK]
+        page = list(rows.filter(pk__gt=page[-1])[:PAGE]) if len(page) == PAGE else []
 
 
 def _ring(using: str, moved: list[Moved]) -> int:

@@ -312,7 +312,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 db_constraint=False,
                 on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
+                related_name="metadata_rows",
                 to="django_jobs.job",
                 verbose_name="job",
             ),

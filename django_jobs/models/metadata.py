@@ -11,8 +11,7 @@ class Metadata(models.Model):
     job = models.ForeignKey(
         Job,
         verbose_name=_("job"),
-        # Read from the job's own row; this table is only looked into.
-        related_name="+",
+        related_name="metadata_rows",
         on_delete=models.CASCADE,
         # An open insert with a real foreign key locks the job's row, and SKIP LOCKED would pass the job over.
         db_constraint=False,

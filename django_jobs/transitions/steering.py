@@ -90,7 +90,9 @@ def reprioritize(using: str, ids: Collection[UUID], priority: int) -> list[Moved
 
 def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUID], guard: str) -> list[Moved]:
     among, id_parameters = sql.among("id", list(ids))
-    rows = sql.update(sets, parameters, f"{among} AND {guard}", id_parameters, _RETURNING)
+    # CASE hides the state: old statistics would lead PostgreSQL through all rows of that state, not to these ids.
+    where = f"{among} AND CASE WHEN {guard} THEN 1 ELSE 0 END = 1"
+    rows = sql.update(sets, parameters, where, id_parameters, _RETURNING)
     return [_read(sql, row) for row in rows]
 
 
