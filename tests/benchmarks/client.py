@@ -71,6 +71,10 @@ class Peer(ABC):
         """Put so many finished jobs into the table."""
         raise NotImplementedError(f"{type(self).__name__} has no way to do it.")
 
+    def let_expire(self) -> None:
+        """Let all finished jobs be no longer kept, from now on."""
+        raise NotImplementedError(f"{type(self).__name__} has no way to do it.")
+
 
 def serve(peer: Peer) -> None:
     # What the peer's libraries print must not get between the answers.

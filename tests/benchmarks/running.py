@@ -18,6 +18,8 @@ from tests.benchmarks.workloads import BACKLOG_SAMPLE, Workload
 
 REST_SECONDS = 0.002
 CHUNK = 1_000
+# Beside this many finished jobs is measured how pruning weighs on the worker.
+FINISHED_ROWS = 1_000_000
 WARM_UP, PACE_SECONDS = 20, 0.01
 LONGEST_DRAIN_SECONDS = 180.0
 
@@ -193,6 +195,27 @@ class Runner:
         rate = self._rate_of_all(workload)
         self._clear()
         return rate, {"without": base, "ratio": rate / base}
+
+    def _pruned(self, workload: Workload) -> tuple[float, Counts]:
+        """Return the rate while finished jobs are pruned, and in the details the rate beside as many that are kept."""
+        count = workload.count(self.system)
+        self._clear()
+        self._fill(workload.body, 1)
+        self._drained(workload, 1)
+        self.remote.ask("fill_finished", count=FINISHED_ROWS)
+        rates = []
+        for is_pruned in (False, True):
+            if is_pruned:
+                self.remote.ask("let_expire")
+            self.stores.checkpoint(self.system)
+            self.ledger.clear()
+            self._fill(workload.body, count)
+            before = self.remote.ask("finished")
+            rates.append(self._drained(workload, count, wholly=False)[0])
+            pruned = before + count - self.remote.ask("finished")
+        self._clear()
+        base, rate = rates
+        return rate, {"without": base, "ratio": rate / base, "pruned meanwhile": float(pruned)}
 
     def _rate_of_all(self, workload: Workload) -> float:
         """Return the rate until the last body: to count millions of records would take longer than they do."""

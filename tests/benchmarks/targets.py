@@ -112,6 +112,7 @@ TARGETS = (
     Target(title="10 ms of I/O, def, of the ideal 5,000/s", ask=_of_ideal(IO_SYNC.key), least=0.9),
     Target(title="drain beside 1 M ready jobs against none", ask=_of_ours("backlog-1m", "ratio"), least=0.9),
     Target(title="drain in a table of 5 M finished jobs against none", ask=_of_ours("finished-5m", "ratio"), least=0.9),
+    Target(title="drain while 1 M finished jobs are pruned against not", ask=_of_ours("pruned-1m", "ratio"), least=0.7),
     Target(title="SQL statements and Redis commands a drained job", ask=_of_ours("cost"), most=0.1, unit=""),
     Target(title="memory of a worker process above a bare Django process", ask=_of_ours("memory"), most=25, unit="MB"),
 )

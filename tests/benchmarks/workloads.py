@@ -105,6 +105,15 @@ FINISHED = Workload(
     systems=(OURS,),
     once=True,
 )
+PRUNED = Workload(
+    key="pruned-1m",
+    title="drain while 1 M finished are pruned",
+    kind="pruned",
+    # Enough to drain for about ten seconds, and pruning takes longer.
+    jobs=40_000,
+    systems=(OURS,),
+    once=True,
+)
 
 FULL = (
     ENQUEUE,
@@ -120,6 +129,7 @@ FULL = (
     ENQUEUE_COST,
     *BACKLOGS,
     FINISHED,
+    PRUNED,
 )
 
 

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from tests.benchmarks import client
 
@@ -18,6 +19,7 @@ if not apps.models_ready:
     django.setup()
 
 from django_jobs import Job, enqueue_many, job
+from django_jobs.models import Chore
 from django_jobs.transports import get_transport
 
 BODIES: dict[str, Any] = {"empty": job(client.empty), "io": job(client.io), "aio": job(client.aio)}
@@ -71,6 +73,14 @@ class Ours(client.Peer):
                 f"FROM {Job.table()}, generate_series(1, %s) AS n WHERE id = %s",
                 [count, pattern.pk],
             )
+
+    def let_expire(self) -> None:
+        Job.objects.successful().update(keep_until=Now())
+        # Whoever comes first does the chore at once.
+        Chore.objects.update_or_create(name="prune", defaults={"due_at": Now()})
+        with connection.cursor() as cursor:
+            # As a database that has been at rest for a while.
+            cursor.execute(f"VACUUM ANALYZE {Job.table()}")
 
 
 PEER = Ours
