@@ -10,8 +10,8 @@ from django.core.checks import CheckMessage
 from django.db import connections
 
 from django_jobs.conf import SETTING, JobsSettings, did_you_mean, get_settings
-from django_jobs.definitions.queues import ageing
 from django_jobs.definitions.keeping import kept_by_settings
+from django_jobs.definitions.queues import ageing
 from django_jobs.definitions.requests import queue_options
 from django_jobs.errors import ConfigurationError, InvalidOption
 from django_jobs.middleware import chain
