@@ -55,7 +55,7 @@ def over_count(using: str, group: Counted, state: State, present: datetime) -> I
     rows = Job.objects.using(using).filter(
         keep_successful_count=group.keep_successful_count, queue_name=group.queue_name, name=group.name, state=state
     )
-    counts = {group.keep_successful_count}
+    counts: set[Any] = {group.keep_successful_count}
     if state is State.FAILED:
         counts = set(rows.order_by().values_list("keep_failed_count", flat=True).distinct())
     for count in sorted(counts - {UNCOUNTED}):
