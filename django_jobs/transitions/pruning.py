@@ -14,7 +14,8 @@ from django_jobs.models import Job, JobQuerySet, Worker
 from django_jobs.states import State
 from django_jobs.transitions.removing import delete
 
-CHUNK = 500
+# Nobody waits for rows that are pruned, so these may be more than for verbs of people.
+CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,12 @@ No constraint of the database does that: see models/attempt.py.
 from collections.abc import Collection
 from uuid import UUID
 
+from django.db import connections
+from django.db.models import Model
+
 from django_jobs.models import Attempt, Job, Metadata, Report, SavedData
 from django_jobs.states import State
+from django_jobs.transitions.sql import dialect
 
 # Each has a column job_id.
 BELONGINGS = (Attempt, Metadata, Report, SavedData)
@@ -30,10 +34,21 @@ def delete(using: str, locked: Collection[UUID]) -> int:
     if not locked:
         return 0
     remove_belongings(using, locked)
-    return Job.objects.using(using).filter(pk__in=locked)._raw_delete(using)
+    return _delete(using, Job, "id", locked)
 
 
 def remove_belongings(using: str, ids: Collection[UUID]) -> None:
     """Delete everything that belongs to these jobs, in the transaction that deletes the jobs themselves."""
     for model in BELONGINGS:
-        model._default_manager.using(using).filter(job_id__in=ids)._raw_delete(using)
+        _delete(using, model, "job_id", ids)
+
+
+def _delete(using: str, model: type[Model], column: str, ids: Collection[UUID]) -> int:
+    """Not by the ORM, which would send every id as a parameter of its own."""
+    sql = dialect(using)
+    among, parameters = sql.among(column, ids)
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"DELETE FROM {connections[using].ops.quote_name(model._meta.db_table)} WHERE {among}", parameters
+        )
+        return int(cursor.rowcount)

@@ -206,8 +206,6 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "prune": lambda table: list(prune("default")),
     "count what has ended": lambda table: queues["default"]._count_ended(State.FAILED, exact=True),
     "oldest": lambda table: queues["default"].oldest_age(),
-    "by metadata": lambda table: list(Job.objects.with_metadata(customer=42)),
-    "by error": lambda table: list(Job.objects.with_error("builtins.ValueError")),
     "by date": lambda table: list(Job.objects.enqueued_between(now() - 99 * HOUR, now() - 98 * HOUR)),
     "stalled": lambda table: list(Job.objects.stalled()),
 }
