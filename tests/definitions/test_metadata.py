@@ -46,7 +46,7 @@ def test_what_cannot_be_looked_for_is_told(metadata):
 
 
 def test_the_size_is_counted_in_bytes():
-    facts = {f"key{number}": "é" * 90 for number in range(10)}
+    facts = {f"key{number}": "é" * 110 for number in range(10)}
     with pytest.raises(InvalidOption, match=f"may take {MOST_BYTES:,}"):
         check_metadata(facts, "metadata")
-    assert check_metadata(dict.fromkeys(facts, "e" * 90), "metadata")
+    assert check_metadata(dict.fromkeys(facts, "e" * 110), "metadata")
