@@ -9,6 +9,8 @@ from django_jobs.definitions.outcomes import Claim, Ended
 
 # Work in hand that is worth a round trip: more would only wait here while other workers are idle.
 AHEAD_SECONDS = 0.2
+# About as long as one transaction takes: so much work is claimed in it.
+WRITE_SECONDS = 0.025
 MOST_IN_HAND = 1000
 MOST_TRIED = 500
 # The weight of the newest batch in the mean run time.
@@ -33,27 +35,23 @@ class Desk:
         self._tries = 0
         # Orders that were given out and whose claims are not in hand yet.
         self._on_order = 0
+        self._being_written = 0
         self._is_closed = False
 
     @property
     def capacity(self) -> int:
         """How many jobs may be in hand: those that can run at once, and more only if they are short."""
-        mean = self._mean_seconds
-        if mean is None:
-            return self.concurrency
-        ahead = self._most_in_hand if mean <= 0 else int(self.concurrency * AHEAD_SECONDS / mean)
-        return max(self.concurrency, min(ahead, self._most_in_hand))
+        return self._busy_for(AHEAD_SECONDS, self._most_in_hand)
 
     def room(self) -> int:
         """How many more ids can be taken now."""
         with self._lock:
-            return self.capacity - len(self._claims) - self._on_order - len(self._inbox) - self._look_for
+            return self._places() - self._on_order - len(self._inbox) - self._look_for
 
-    def places(self, ended: Iterable[Ended]) -> int:
-        """How many claims can be made together with writing these outcomes."""
+    def places(self) -> int:
+        """How many claims can be made now."""
         with self._lock:
-            leaving = {each.claim.id for each in ended} & self._claims.keys()
-            return self.capacity - len(self._claims) + len(leaving)
+            return self._places()
 
     def appetite(self) -> int:
         """How many ids to take now: the room, and more while most of what the transport hands out is stale."""
@@ -90,15 +88,20 @@ class Desk:
                 self._look_for = max(self._look_for, limit)
 
     def orders(self) -> tuple[list[UUID], int]:
-        """Return what is to be claimed: the ids taken, and how many to look for. They are taken off the desk."""
+        """Return what is to be claimed: the ids taken, and how many to look for. They are taken off the desk.
+
+        Not all at once: a smaller transaction is over before the bodies of the one before it are.
+        """
         with self._lock:
-            ids, self._inbox = self._inbox, []
-            look_for, self._look_for = self._look_for, 0
+            most = self._busy_for(WRITE_SECONDS, self._most_in_hand // 2)
+            ready = self._ready(most)
+            ids, self._inbox = self._inbox[:ready], self._inbox[ready:]
+            look_for, self._look_for = min(self._look_for, most), 0
             self._on_order = len(ids) + look_for
             return ids, look_for
 
     def has_orders(self) -> bool:
-        return bool(self._inbox or self._look_for or self.ended)
+        return bool(self.ended or self._look_for or self._ready(MOST_IN_HAND))
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Take claims in hand: the orders are carried out."""
@@ -113,11 +116,15 @@ class Desk:
 
     def take_ended(self) -> list[Ended]:
         """Return all outcomes that wait to be written."""
-        return [self.ended.popleft() for _ in range(len(self.ended))]
+        ended = [self.ended.popleft() for _ in range(len(self.ended))]
+        self._being_written = len(ended)
+        return ended
 
     def put_back_ended(self, ended: Iterable[Ended]) -> None:
         """Keep outcomes that could not be written yet."""
-        self.ended.extendleft(reversed(list(ended)))
+        kept = list(ended)
+        self.ended.extendleft(reversed(kept))
+        self._being_written -= len(kept)
 
     def put_back_orders(self, ids: Iterable[UUID]) -> None:
         """Keep ids that could not be claimed yet. A look is asked for again by whoever wants it."""
@@ -126,12 +133,31 @@ class Desk:
         self.offer(ids)
 
     def drop(self, claims: Iterable[Claim]) -> None:
-        """Let go of claims that are settled or lost."""
+        """Let go of claims whose outcomes were taken and are now settled, or lost."""
         with self._lock:
             for claim in claims:
+                self._being_written -= 1
                 held = self._claims.get(claim.id)
                 if held is not None and held.fence == claim.fence:
                     del self._claims[claim.id]
+
+    def _busy_for(self, seconds: float, most: int) -> int:
+        """Count the jobs that keep all places busy for so long: as many as there are places, and more if short."""
+        mean = self._mean_seconds
+        if mean is None:
+            return self.concurrency
+        count = most if mean <= 0 else int(self.concurrency * seconds / mean)
+        return max(self.concurrency, min(count, most))
+
+    def _ready(self, most: int) -> int:
+        """Count the ids to claim now. The rest waits for a place; but if bodies became slow, others shall have it."""
+        count, capacity = len(self._inbox), self.capacity
+        return count if capacity == self.concurrency or count > capacity else min(count, most, self._places())
+
+    def _places(self) -> int:
+        """Count the places of bodies that have not ended: an outcome that waits to be written takes none."""
+        unfinished = max(len(self._claims) - len(self.ended) - self._being_written, 0)
+        return max(self.capacity - unfinished, 0)
 
     def claims(self) -> list[Claim]:
         """Return all claims in hand, those that wait to be written included."""

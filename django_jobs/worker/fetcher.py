@@ -79,8 +79,8 @@ class Fetcher(Service):
         if taken.ids:
             self._desk.offer(taken.ids)
             self._on_offer()
-            return 0.0
-        return self._wait(queue_names, room, taken)
+        left = room - len(taken.ids)
+        return self._wait(queue_names, left, taken) if left > 0 else 0.0
 
     def _wait(self, queue_names: list[str], room: int, taken: Taken) -> float:
         """Nothing is due: wait for the bell, but not past the next due time."""

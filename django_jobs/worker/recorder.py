@@ -88,11 +88,12 @@ class Recorder(Service):
         self._give_back_stuck()
         self._do_what_is_due()
         ended = self._desk.take_ended()
+        self._learn(ended)
         ids, look_for = self._desk.orders()
         if not (ended or ids or look_for):
             return self._rest()
         try:
-            limit = self._desk.places(ended)
+            limit = self._desk.places()
             settled, claims = self._write(ended, ids, look_for, limit)
         except BaseException:
             self._desk.put_back_ended(ended)
@@ -123,14 +124,19 @@ class Recorder(Service):
         self._desk.put_back_ended(settled.locked)
         self._pools.start(claims)
         self._count(settled)
-        bodies = [each for each in ended if each.finished > each.started]
-        if bodies:
-            self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
         self._ring_later([id for id in ids if id not in claimed])
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
-        if claims or ended or ids:
+        if claims or ids:
+            self._on_room()
+
+    def _learn(self, ended: list[Ended]) -> None:
+        """Learn how long bodies take, and have the fetcher fill their places while their outcomes are written."""
+        bodies = [each for each in ended if each.finished > each.started]
+        if bodies:
+            self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
+        if ended:
             self._on_room()
 
     def _rest(self) -> float:

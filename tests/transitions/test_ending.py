@@ -1,5 +1,6 @@
 """What each end leaves behind: counters, times, errors and the record of the attempt."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -50,6 +51,14 @@ def test_a_claim_counts_the_start_and_the_attempt():
     job, claim = running(fence=7, attempt=2, starts=4, stalls=1)
     assert counters(job) == {"fence": 8, "attempt": 3, "starts": 5, "stalls": 1}
     assert (claim.fence, claim.attempt, claim.starts, claim.owner) == (8, 3, 5, job.owner)
+
+
+def test_results_written_together_keep_every_character():
+    texts = ['"', "\\", "}", "{", ",", "a,b", " ", "", "NULL", "%s", "'", '\\"', "ü\n\t", '{"a": ["\\u0001"]}']
+    claims = [running()[1] for _ in [*texts, None]]
+    outcomes = [Succeeded(text if text is None else json.dumps(text)) for text in [*texts, None]]
+    end("default", [ended(each, outcome) for each, outcome in zip(claims, outcomes, strict=True)], clock.monotonic())
+    assert [Job.objects.get(pk=each.id).result for each in claims] == [*texts, None]
 
 
 def test_a_success_keeps_the_result():

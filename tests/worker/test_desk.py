@@ -3,8 +3,10 @@
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
+
 from django_jobs.definitions.outcomes import Ended, GivenBack
-from django_jobs.worker.desk import AHEAD_SECONDS, MOST_IN_HAND, Desk
+from django_jobs.worker.desk import AHEAD_SECONDS, MOST_IN_HAND, WRITE_SECONDS, Desk
 from tests.samples import note
 from tests.worker.claims import claim
 
@@ -80,11 +82,65 @@ def test_orders_that_were_given_out_take_room_until_they_are_carried_out_or_come
     assert desk.room() == 9
 
 
-def test_as_many_can_be_claimed_as_have_ended_besides_the_room():
+def test_an_outcome_that_waits_to_be_written_takes_nobodys_place():
     desk, held = Desk(2), [claim(note) for _ in range(2)]
     desk.hold(held)
-    assert desk.places([]) == 0
-    assert desk.places([Ended(held[0], GivenBack(), 0.0, 0.0), ended()]) == 1
+    assert (desk.places(), desk.room()) == (0, 0)
+    outcome = Ended(held[0], GivenBack(), 0.0, 0.0)
+    desk.put_ended(outcome)
+    assert (desk.places(), desk.room()) == (1, 1)
+    assert desk.take_ended() == [outcome]
+    assert (desk.places(), desk.room()) == (1, 1)
+    desk.put_back_ended([outcome])
+    assert (desk.places(), desk.room()) == (1, 1)
+    desk.take_ended()
+    desk.drop([outcome.claim])
+    assert (desk.places(), desk.room()) == (1, 1)
+
+
+def test_no_more_is_claimed_at_once_than_keeps_the_bodies_busy_while_it_is_written():
+    desk, ids = Desk(4), [uuid4() for _ in range(70)]
+    desk.learn(seconds=1.0, bodies=100)
+    at_once = int(4 * WRITE_SECONDS / 0.01)
+    assert 4 < at_once < desk.capacity
+    desk.offer(ids)
+    assert desk.orders() == (ids[:at_once], 0)
+    assert desk.room() == desk.capacity - 70
+    desk.hold([])
+    desk.ask_for_look(70)
+    assert desk.orders() == (ids[at_once : 2 * at_once], at_once)
+
+
+def test_of_the_shortest_jobs_half_is_claimed_at_once_so_that_the_other_half_can_run():
+    desk = Desk(4)
+    desk.learn(seconds=0.0, bodies=1)
+    desk.ask_for_look(MOST_IN_HAND)
+    assert desk.orders() == ([], MOST_IN_HAND // 2)
+
+
+def test_ids_wait_for_a_place_and_the_recorder_may_rest_meanwhile():
+    desk, held, ids = Desk(2), [claim(note) for _ in range(4)], [uuid4(), uuid4()]
+    desk.learn(seconds=0.1, bodies=1)
+    assert desk.capacity == len(held)
+    desk.hold(held)
+    desk.offer(ids)
+    assert not desk.has_orders()
+    assert desk.orders() == ([], 0)
+    desk.put_ended(Ended(held[0], GivenBack(), 0.0, 0.0))
+    desk.take_ended()
+    assert desk.has_orders()
+    assert desk.orders() == (ids[:1], 0)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_when_bodies_became_slow_the_ids_that_wait_are_all_handed_over_for_others_to_have(count: int):
+    desk, ids = Desk(2), [uuid4() for _ in range(count)]
+    desk.learn(seconds=0.1, bodies=1)
+    desk.hold([claim(note) for _ in range(4)])
+    desk.offer(ids)
+    desk.distrust()
+    assert desk.has_orders()
+    assert desk.orders() == (ids, 0)
 
 
 def test_a_closed_desk_gives_out_no_orders_and_still_takes_outcomes():

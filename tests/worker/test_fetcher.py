@@ -86,8 +86,23 @@ def test_the_bell_ends_a_wait_without_a_look_into_the_table(moved_clock: Any, be
     assert bench.orders() == ([], CONCURRENCY)
     job = new()
     together(2, lambda number, _: bench.step() if number else ring(open_transport, job))
+    open_transport.wake()
     bench.step()
     assert bench.orders() == ([job.pk], 0)
+
+
+def test_when_all_that_is_due_was_taken_the_bell_is_waited_for_without_asking_again(
+    bench: Bench, open_transport: Transport
+):
+    first, second = new(), new()
+    ring(open_transport, first)
+    # The marker of the first bell is still there, so it does not wait.
+    bench.step()
+    assert bench.orders() == ([first.pk], CONCURRENCY - 1)
+    together(2, lambda number, _: bench.step() if number else ring(open_transport, second))
+    open_transport.wake()
+    bench.step()
+    assert bench.orders()[0] == [second.pk]
 
 
 def test_an_idle_worker_looks_into_the_table_now_and_then(moved_clock: Any, bench: Bench, open_transport: Transport):
@@ -109,7 +124,7 @@ def test_a_paused_queue_is_not_asked_for(bench: Bench, open_transport: Transport
     queues["default"].resume()
     bench.watch.refresh()
     bench.step()
-    assert bench.orders() == ([id], 0)
+    assert bench.orders()[0] == [id]
 
 
 def test_each_queue_is_served_first_in_its_turn(make_bench: Callable[..., Bench], open_transport: Transport):
