@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
@@ -15,15 +16,16 @@ _STATES = {"40001", "40P01", "55P03"}
 _NUMBERS = {1020, 1205, 1213}
 
 
-def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES) -> Result:
+def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES, alone: bool = False) -> Result:
     """Run `work` in a transaction of its own and return what it returns; run it again when that can help.
 
-    What it writes must be guarded: a commit whose answer was lost is repeated too.
+    What it writes must be guarded: a commit whose answer was lost is repeated too. `alone`: it is one statement,
+    which is a transaction by itself, so that BEGIN and COMMIT cost no round trips.
     """
     for remaining in range(tries - 1, -1, -1):
         before = connections[using].connection
         try:
-            with transaction.atomic(using=using):
+            with nullcontext() if alone else transaction.atomic(using=using):
                 return work()
         except (OperationalError, InterfaceError) as error:
             if not remaining or not _may_pass(using, error, before):

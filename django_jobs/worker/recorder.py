@@ -115,6 +115,9 @@ class Recorder(Service):
                 claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
             return claims
 
+        if ids and not (ended or look_for):
+            # So it is in an idle worker, where somebody waits for this one job.
+            return Settled(), in_transaction(using, claim, alone=True)
         return settle_and_claim(using, ended, claim)
 
     def _after(self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], looked: bool) -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
 from django_jobs import queues
 from django_jobs.definitions.outcomes import Ended, Succeeded
@@ -97,6 +98,16 @@ def test_a_taken_id_is_claimed_run_and_written(bench: Bench):
     assert bench.desk.is_empty()
     assert (bench.board.ended, bench.board.failed) == (1, 0)
     assert bench.room_told == 2
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="Rows are locked, changed and read in three statements there.")
+def test_what_an_idle_worker_claims_costs_one_statement_and_no_transaction_around_it(moved_clock, bench: Bench):
+    job = add.enqueue(2, 3)
+    bench.desk.offer([job.pk])
+    with CaptureQueriesContext(connection) as asked:
+        bench.recorder.step()
+    assert fresh(job).state == State.RUNNING
+    assert [query["sql"].split()[0] for query in asked] == ["UPDATE"]
 
 
 def test_outcomes_are_written_and_new_jobs_claimed_in_one_step(bench: Bench):
