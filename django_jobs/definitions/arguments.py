@@ -21,6 +21,8 @@ _CUT = "\n[... cut ...]\n"
 
 _PLAIN = (str, int, float, bool, type(None))
 _BY_DJANGO = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, Promise)
+# Made once: json.dumps makes an encoder for every call that is not in its own style.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_by_django = DjangoJSONEncoder().default
 
 
@@ -32,7 +34,7 @@ def encode_call(args: Sequence[object], kwargs: Mapping[str, object], *, limit: 
     """
     plain_args = [_plain(value, f"args[{index}]", 1) for index, value in enumerate(args)]
     plain_kwargs = {name: _plain(value, f"kwargs[{name!r}]", 1) for name, value in kwargs.items()}
-    text = json.dumps([plain_args, plain_kwargs], ensure_ascii=False, separators=(",", ":"))
+    text = _encode([plain_args, plain_kwargs])
     size = len(text.encode())
     if size > limit:
         raise PayloadTooLarge(
@@ -54,7 +56,7 @@ def encode_result(value: object, *, limit: int) -> str | None:
     """Return the JSON text of a return value; None for None, which costs no bytes. Raises InvalidArguments."""
     if value is None:
         return None
-    text = json.dumps(_plain(value, "result", 1), ensure_ascii=False, separators=(",", ":"))
+    text = _encode(_plain(value, "result", 1))
     size = len(text.encode())
     if size > limit:
         raise PayloadTooLarge(

@@ -1,6 +1,6 @@
 """A request: "please create this job". Everyone who gives birth to a job makes one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ class JobRequest:
     def __post_init__(self) -> None:
         spec = self.spec
         try:
-            spec.signature.bind(*self.args, **self.kwargs)
+            _fit(spec, len(self.args), tuple(self.kwargs))
         except TypeError as error:
             raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
         if self.options.queue_name is not UNSET:
@@ -65,16 +65,15 @@ class ResolvedOptions:
 
 
 def resolve(request: JobRequest) -> ResolvedOptions:
-    """Return the options of a request: call before function before queue before settings."""
-    spec, settings = request.spec, get_settings()
-    options = request.options
+    """Return the options of a request, call before function before queue before settings; whatever its arguments are.
+
+    So they are the same for all requests of one spec with the same options.
+    """
+    spec, options, settings = request.spec, request.options, get_settings()
     queue_name = next(
         (each for each in (options.queue_name, spec.options.queue_name) if isinstance(each, str)), DEFAULT_QUEUE
     )
     merged = _below_the_call(spec, queue_name, settings).overlaid(options)
-    key = None if merged.idempotency_key is UNSET else str(merged.idempotency_key)
-    if key is None and spec.key_function is not None:
-        key = _computed_key(request)
     own_backoff = spec.backoff_function is not None and options.backoff is UNSET
     return ResolvedOptions(
         queue_name=queue_name,
@@ -85,11 +84,18 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         backoff=None if own_backoff else _or(merged.backoff, DEFAULT_BACKOFF),
         max_stalls=_or(merged.max_stalls, settings.MAX_STALLS),
         max_payload_bytes=_or(merged.max_payload_bytes, settings.MAX_PAYLOAD_BYTES),
-        idempotency_key=key,
+        idempotency_key=_or(merged.idempotency_key, None),
         idempotency_ttl=_or(merged.idempotency_ttl, None),
         keep=stored_keep(_or(merged.keep, None), settings),
         metadata=_or(merged.metadata, None),
     )
+
+
+def key_of(request: JobRequest, options: ResolvedOptions) -> str | None:
+    """Return the idempotency key of a request: the one that was given before the one that its function computes."""
+    if options.idempotency_key is None and request.spec.key_function is not None:
+        return _computed_key(request.spec.key_function, request)
+    return options.idempotency_key
 
 
 def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
@@ -102,15 +108,20 @@ def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
 
 
 @lru_cache(maxsize=4096)
+def _fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> None:
+    """Raise TypeError unless a call fits, which the number of arguments and the names of the others decide."""
+    spec.signature.bind(*range(count), **dict.fromkeys(names))
+
+
+@lru_cache(maxsize=4096)
 def _below_the_call(spec: JobSpec, queue_name: str, settings: JobsSettings) -> JobOptions:
     """The layers that are the same for every call."""
     return queue_options(settings, queue_name).overlaid(spec.options)
 
 
-def _computed_key(request: JobRequest) -> str:
-    assert request.spec.key_function is not None
+def _computed_key(function: Callable[..., str], request: JobRequest) -> str:
     whose = f"idempotency_key of @job {request.spec.name}"
-    key = request.spec.key_function(*request.args, **request.kwargs)
+    key = function(*request.args, **request.kwargs)
     checked = make_options({"idempotency_key": key}, whose=whose).idempotency_key
     if checked is UNSET:
         raise InvalidOption(f"{whose} returned None; it must return a text.")

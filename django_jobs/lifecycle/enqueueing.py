@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -11,18 +13,22 @@ from django.db import transaction
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import arguments_digest, decode_call, encode_call, encode_headers, key_digest
 from django_jobs.definitions.identifiers import uuid7s
+from django_jobs.definitions.keeping import StoredKeep
+from django_jobs.definitions.metadata import metadata_text
 from django_jobs.definitions.redaction import shown_call
-from django_jobs.definitions.requests import JobRequest, resolve
+from django_jobs.definitions.registry import JobSpec
+from django_jobs.definitions.requests import JobRequest, ResolvedOptions, key_of, resolve
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import EnqueueRace, IdempotencyConflict
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.middleware import before_enqueue
 from django_jobs.models import Job
-from django_jobs.states import State
-from django_jobs.transitions.creating import CHUNK, Inserted, NewJob, free_expired_keys, holders, insert
+from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, holders, insert
 from django_jobs.transports import Bell
 
 TRIES = 3
+# Every column of the row, in the order of the model, as long as nothing was said.
+_DEFAULTS = {field.attname: field.get_default() for field in Job._meta.concrete_fields}
 
 
 def enqueue(request: JobRequest) -> Job:
@@ -31,7 +37,7 @@ def enqueue(request: JobRequest) -> Job:
     `created` of the row tells which. Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict, EnqueueRace.
     """
     using = get_settings().DATABASE
-    return _store(using, [_draft(request, uuid7s(1)[0])])[0]
+    return _store(using, _drafts(using, [request]))[0]
 
 
 def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
@@ -43,58 +49,79 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
     jobs: list[Job] = []
     with transaction.atomic(using=using):
         for chunk in _chunks(requests):
-            ids = uuid7s(len(chunk))
-            jobs += _store(using, [_draft(request, id) for request, id in zip(chunk, ids, strict=True)])
+            jobs += _store(using, _drafts(using, chunk))
     return jobs
 
 
-def _draft(request: JobRequest, id: UUID) -> NewJob:
-    request = before_enqueue(request)
-    options = resolve(request)
-    spec, key, when = request.spec, options.idempotency_key, options.run_after
+def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:
+    """Return the rows to insert. What options come to is found out once for all requests that share them."""
+    known: dict[tuple[int, int], tuple[ResolvedOptions, dict[str, Any]]] = {}
+    drafts = []
+    requests = [before_enqueue(request) for request in requests]
+    for request, job_id in zip(requests, uuid7s(len(requests)), strict=True):
+        place = id(request.spec), id(request.options)
+        if place not in known:
+            options = resolve(request)
+            known[place] = options, _columns(request.spec, options)
+        drafts.append(_draft(using, request, job_id, *known[place]))
+    return drafts
+
+
+def _columns(spec: JobSpec, options: ResolvedOptions) -> dict[str, Any]:
+    """Return all columns of a row, in the order of the model: those that the options fill, and the defaults."""
+    return _DEFAULTS | {
+        "name": spec.name,
+        "queue_name": options.queue_name,
+        "priority": options.priority,
+        "lifo": options.lifo,
+        "run_after": options.run_after if isinstance(options.run_after, datetime) else None,
+        "max_attempts": options.max_attempts,
+        "max_stalls": options.max_stalls,
+        "backoff": to_text(options.backoff),
+        "metadata_text": metadata_text(options.metadata) if options.metadata else None,
+        **_keep_columns(options.keep),
+    }
+
+
+def _keep_columns(keep: StoredKeep | None) -> dict[str, int | None]:
+    return {} if keep is None else {f"keep_{name}": value for name, value in asdict(keep).items()}
+
+
+def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptions, columns: dict[str, Any]) -> NewJob:
     arguments = encode_call(request.args, request.kwargs, limit=options.max_payload_bytes)
+    own: dict[str, Any] = {"id": job_id, "arguments": arguments, "headers": encode_headers(request.headers)}
+    key = key_of(request, options)
+    if key is not None:
+        own["idempotency_key"] = key
+        own["key_digest"] = key_digest(request.spec.name, key)
+        own["arguments_digest"] = arguments_digest(arguments)
     return NewJob(
-        id=id,
-        name=spec.name,
-        queue_name=options.queue_name,
-        priority=options.priority,
-        lifo=options.lifo,
-        run_at=when if isinstance(when, datetime) else None,
-        delay=when if isinstance(when, float) else None,
-        max_attempts=options.max_attempts,
-        max_stalls=options.max_stalls,
-        backoff=to_text(options.backoff),
-        arguments=arguments,
-        headers=encode_headers(request.headers),
-        idempotency_key=key,
-        key_digest=None if key is None else key_digest(spec.name, key),
+        # A fifth of the price of Job(...), which sorts out keywords and asks for defaults.
+        Job.from_db(using, _DEFAULTS, (columns | own).values()),
+        delay=options.run_after if isinstance(options.run_after, float) else None,
         key_seconds=None if key is None else options.idempotency_ttl,
-        arguments_digest=None if key is None else arguments_digest(arguments),
-        keep=options.keep,
         metadata=options.metadata or None,
     )
 
 
 def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
-    jobs: dict[UUID, Job] = {}
-    remaining = list(drafts)
+    jobs = {draft.job.id: draft.job for draft in drafts}
+    remaining = drafts
     for _ in range(TRIES):
-        inserted = insert(using, remaining)
-        created = [_row(using, draft, inserted[draft.id]) for draft in remaining if draft.id in inserted]
-        jobs |= {job.id: job for job in created}
-        if created:
+        stored, others = insert(using, remaining)
+        if stored:
+            created = [draft.job for draft in stored]
             ring_on_commit(using, [_bell(job) for job in created if _is_near(job)], created)
-        remaining = [draft for draft in remaining if draft.id not in inserted]
-        if remaining:
-            remaining = _find_winners(using, remaining, jobs)
+        remaining = _find_winners(using, others, jobs) if others else []
         if not remaining:
-            return [jobs[draft.id] for draft in drafts]
-    raise EnqueueRace(f"The idempotency key {remaining[0].idempotency_key!r} of {remaining[0].name!r} kept vanishing.")
+            return [jobs[draft.job.id] for draft in drafts]
+    job = remaining[0].job
+    raise EnqueueRace(f"The idempotency key {job.idempotency_key!r} of {job.name!r} kept vanishing.")
 
 
 def _find_winners(using: str, drafts: Sequence[NewJob], jobs: dict[UUID, Job]) -> list[NewJob]:
     """Put the rows that have the drafts' keys into `jobs`; return the drafts that are to be tried again."""
-    digests = [draft.key_digest for draft in drafts if draft.key_digest is not None]
+    digests = [draft.job.key_digest for draft in drafts if draft.job.key_digest is not None]
     found = holders(using, digests)
     if expired := [digest for digest, holder in found.items() if holder.expired]:
         free_expired_keys(using, expired)
@@ -102,61 +129,31 @@ def _find_winners(using: str, drafts: Sequence[NewJob], jobs: dict[UUID, Job]) -
         found = holders(using, digests)
     again: list[NewJob] = []
     for draft in drafts:
-        assert draft.key_digest is not None
-        holder = found.get(draft.key_digest)
+        job = draft.job
+        assert job.key_digest is not None
+        holder = found.get(job.key_digest)
         if holder is None:
             again.append(draft)
         else:
-            jobs[draft.id] = _given_back(holder.job, draft)
+            jobs[job.id] = _given_back(holder.job, job)
     return again
 
 
-def _given_back(winner: Job, draft: NewJob) -> Job:
-    same = winner.arguments_digest is not None and bytes(winner.arguments_digest) == draft.arguments_digest
+def _given_back(winner: Job, loser: Job) -> Job:
+    same = winner.arguments_digest is not None and bytes(winner.arguments_digest) == loser.arguments_digest
     if not same and get_settings().IDEMPOTENCY_CHECKS_ARGUMENTS:
         raise IdempotencyConflict(
-            f"The idempotency key {draft.idempotency_key!r} of {draft.name!r} belongs to job {winner.id}, which has "
-            f"other arguments: {_shown(winner)}, not {_shown(draft)}."
+            f"The idempotency key {loser.idempotency_key!r} of {loser.name!r} belongs to job {winner.id}, which has "
+            f"other arguments: {_shown(winner)}, not {_shown(loser)}."
         )
     winner.created = False
     return winner
 
 
-def _shown(row: Job | NewJob) -> str:
+def _shown(job: Job) -> str:
     """Return the beginning of a call for a message, without what is sensitive."""
-    call = shown_call(row.name, *decode_call(row.arguments))
+    call = shown_call(job.name, *decode_call(job.arguments))
     return json.dumps(call, ensure_ascii=False, separators=(",", ":"))[:200]
-
-
-def _row(using: str, draft: NewJob, inserted: Inserted) -> Job:
-    """Return the row as it stands in the table, without asking for it."""
-    job = Job(
-        id=draft.id,
-        name=draft.name,
-        queue_name=draft.queue_name,
-        state=State.READY,
-        priority=draft.priority,
-        lifo=draft.lifo,
-        run_after=inserted.run_after,
-        rank=inserted.rank,
-        enqueued_at=inserted.enqueued_at,
-        max_attempts=draft.max_attempts,
-        max_stalls=draft.max_stalls,
-        backoff=draft.backoff,
-        arguments=draft.arguments,
-        headers=draft.headers,
-        idempotency_key=draft.idempotency_key,
-        key_digest=draft.key_digest,
-        key_expires_at=(
-            None if draft.key_seconds is None else inserted.enqueued_at + timedelta(seconds=draft.key_seconds)
-        ),
-        arguments_digest=draft.arguments_digest,
-        metadata_text=draft.metadata_text,
-        **draft.keep_columns,
-    )
-    job._state.adding = False
-    job._state.db = using
-    return job
 
 
 def _bell(job: Job) -> Bell:

@@ -1,17 +1,14 @@
 """create: nothing -> ready. Only inserts; a key is acquired here and nowhere else."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 from django.db import transaction
 
-from django_jobs.definitions.keeping import StoredKeep
-from django_jobs.definitions.metadata import Fact, as_text, metadata_text
-from django_jobs.definitions.rank import BAND_SIZE, LAST_TICK, band
+from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
@@ -21,46 +18,17 @@ from django_jobs.transitions.sql.base import Dialect, Row, portions
 CHUNK = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A row to insert. `run_at`: a moment; `delay`: seconds from the INSERT; neither: at once."""
-
-    id: UUID
-    name: str
-    queue_name: str
-    priority: int
-    lifo: bool
-    run_at: datetime | None
-    delay: float | None
-    max_attempts: int
-    max_stalls: int
-    backoff: str
-    arguments: str
-    headers: str
-    idempotency_key: str | None
-    key_digest: bytes | None
-    key_seconds: float | None
-    arguments_digest: bytes | None
-    keep: StoredKeep | None = None
-    metadata: Mapping[str, Fact] | None = None
-
-    @property
-    def metadata_text(self) -> str | None:
-        return None if self.metadata is None else metadata_text(self.metadata)
-
-    @property
-    def keep_columns(self) -> dict[str, int | None]:
-        keep = self.keep
-        return {} if keep is None else {name: each.value(self) for name, each in _KEEP_COLUMNS.items()}
-
-
 @dataclass(frozen=True, slots=True)
-class Inserted:
-    """What the database decided: the rank, and two of its times."""
+class NewJob:
+    """A row to insert, complete but for what the database's clock decides.
 
-    rank: int
-    run_after: datetime
-    enqueued_at: datetime
+    `job.run_after`: a moment; `delay`: seconds from the INSERT; neither: at once.
+    """
+
+    job: Job
+    delay: float | None = None
+    key_seconds: float | None = None
+    metadata: Mapping[str, Fact] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,65 +39,59 @@ class Holder:
     expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Extra:
-    """A column that most jobs leave empty: its name and type in the statement, and what a job has in it."""
-
-    column: str
-    kind: str
-    value: Callable[[NewJob], Any]
-
-
-_KEEP_COLUMNS = {
-    f"keep_{name}": _Extra(name, "bigint", partial(lambda name, job: getattr(job.keep, name, None), name))
-    for name in ("successful", "failed", "successful_count", "failed_count")
+# Django's name of a field -> the type of its column, in the words of PostgreSQL.
+_TYPES = {
+    "UUIDField": "uuid",
+    "CharField": "text",
+    "TextField": "text",
+    "BooleanField": "boolean",
+    "SmallIntegerField": "bigint",
+    "PositiveSmallIntegerField": "bigint",
+    "IntegerField": "bigint",
+    "PositiveIntegerField": "bigint",
+    "FloatField": "float8",
+    "DateTimeField": "timestamptz",
+    "BinaryField": "bytea",
 }
-_METADATA_COLUMN = {"metadata_text": _Extra("facts", "text", lambda job: job.metadata_text)}
-_COLUMNS = {
-    "id": "uuid",
-    "job_name": "text",
-    "queue": "text",
-    "its_priority": "bigint",
-    "is_lifo": "boolean",
-    "base": "bigint",
-    "run_at": "timestamptz",
-    "delay": "float8",
-    "most_attempts": "bigint",
-    "most_stalls": "bigint",
-    "its_backoff": "text",
-    "arguments_text": "text",
-    "headers_text": "text",
-    "key_text": "text",
-    "key_digest": "bytea",
-    "key_seconds": "float8",
-    "arguments_digest": "bytea",
+# What only the statement knows; every other column is stored as the row has it.
+_DECIDED = ("state", "rank", "enqueued_at", "key_expires_at")
+_STORED = {
+    field.attname: _TYPES[field.get_internal_type()]
+    for field in Job._meta.concrete_fields
+    if field.attname not in _DECIDED
 }
+_COLUMNS = {**_STORED, "delay": "float8", "key_seconds": "float8"}
+_stored_values = attrgetter(*_STORED)
 
 
-def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
-    """Insert the jobs in the current transaction; return those that were stored, by id.
+def insert(using: str, drafts: Sequence[NewJob]) -> tuple[list[NewJob], list[NewJob]]:
+    """Insert the jobs in the current transaction, and tell each row that was stored what the database decided.
 
-    One that is missing had an idempotency key that is taken.
+    Return those that were stored, and the others, whose idempotency keys are taken.
     """
-    if any(job.metadata is not None for job in jobs):
+    if any(draft.metadata for draft in drafts):
         with transaction.atomic(using=using, savepoint=False):
-            inserted = _insert_all(using, jobs)
-            _insert_metadata(using, jobs, inserted)
-            return inserted
-    return _insert_all(using, jobs)
+            stored, others = _insert_all(using, drafts)
+            _insert_metadata(using, stored)
+            return stored, others
+    return _insert_all(using, drafts)
 
 
-def _insert_all(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
+def _insert_all(using: str, drafts: Sequence[NewJob]) -> tuple[list[NewJob], list[NewJob]]:
     sql = dialect(using)
-    # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
-    given = {job.id: job.run_at for job in jobs if job.run_at is not None}
-    inserted: dict[UUID, Inserted] = {}
-    extra = _extra_columns(jobs)
-    for records in portions([_record(sql, job, extra) for job in jobs]):
-        for row in _insert(sql, records, extra):
-            id, rank, run_after, enqueued_at = sql.read_id(row[0]), int(row[1]), row[2], row[3]
-            inserted[id] = Inserted(rank, given.get(id) or _moment(run_after), _moment(enqueued_at))
-    return inserted
+    inserted: dict[UUID, Row] = {}
+    for records in portions(_COLUMNS, map(_record, drafts)):
+        inserted |= {sql.read_id(row[0]): row for row in _insert(sql, records)}
+    stored: list[NewJob] = []
+    others: list[NewJob] = []
+    for draft in drafts:
+        row = inserted.get(draft.job.id)
+        if row is None:
+            others.append(draft)
+        else:
+            _complete(draft, *row[1:])
+            stored.append(draft)
+    return stored, others
 
 
 def holders(using: str, digests: Sequence[bytes]) -> dict[bytes, Holder]:
@@ -158,81 +120,40 @@ def free_expired_keys(using: str, digests: Sequence[bytes]) -> None:
         )
 
 
-def _extra_columns(jobs: Sequence[NewJob]) -> dict[str, _Extra]:
-    """Return the columns that most jobs leave empty: they travel only where one of these does not."""
-    keep = any(job.keep is not None for job in jobs)
-    metadata = any(job.metadata is not None for job in jobs)
-    return (_KEEP_COLUMNS if keep else {}) | (_METADATA_COLUMN if metadata else {})
-
-
-def _insert_metadata(using: str, jobs: Sequence[NewJob], inserted: Collection[UUID]) -> None:
+def _insert_metadata(using: str, drafts: Sequence[NewJob]) -> None:
     facts = [
-        Metadata(job_id=job.id, key=key, value=as_text(fact))
-        for job in jobs
-        if job.id in inserted
-        for key, fact in (job.metadata or {}).items()
+        Metadata(job_id=draft.job.id, key=key, value=as_text(fact))
+        for draft in drafts
+        for key, fact in (draft.metadata or {}).items()
     ]
     Metadata.objects.using(using).bulk_create(facts, batch_size=CHUNK)
 
 
-def _insert(sql: Dialect, records: Sequence[Row], extra: Mapping[str, _Extra]) -> list[Row]:
-    due = f"COALESCE(o.run_at, {sql.later('COALESCE(o.delay, 0)')})"
-    tick = sql.ticks(sql.latest(due, sql.now))
-    values = {
-        "id": "o.id",
-        "name": "o.job_name",
-        "queue_name": "o.queue",
+def _record(draft: NewJob) -> Row:
+    return (*_stored_values(draft.job), draft.delay, draft.key_seconds)
+
+
+def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
+    due = f"COALESCE(o.run_after, {sql.later('COALESCE(o.delay, 0)')})"
+    values = {name: f"o.{sql.connection.ops.quote_name(name)}" for name in _STORED} | {
         "state": f"'{State.READY.value}'",
-        "priority": "o.its_priority",
-        "lifo": "o.is_lifo",
         "run_after": due,
-        "rank": f"o.base + CASE WHEN o.is_lifo THEN -{tick} ELSE {tick} END",
+        "rank": sql.rank(sql.latest(due, sql.now)),
         "enqueued_at": sql.now,
-        "fence": "0",
-        "cancel_requested": "FALSE",
-        "suspect": "FALSE",
-        "attempt": "0",
-        "max_attempts": "o.most_attempts",
-        "starts": "0",
-        "stalls": "0",
-        "max_stalls": "o.most_stalls",
-        "backoff": "o.its_backoff",
-        "group": "''",
-        "arguments": "o.arguments_text",
-        "headers": "o.headers_text",
-        "error": "''",
-        "idempotency_key": "o.key_text",
-        "key_digest": "o.key_digest",
         "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
-        "arguments_digest": "o.arguments_digest",
     }
-    values |= {name: f"o.{each.column}" for name, each in extra.items()}
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
-    return sql.insert(_COLUMNS | {each.column: each.kind for each in extra.values()}, records, values, returning)
+    return sql.insert(_COLUMNS, records, values, returning)
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _record(sql: Dialect, job: NewJob, extra: Mapping[str, _Extra]) -> Row:
-    return (
-        job.id,
-        job.name,
-        job.queue_name,
-        job.priority,
-        job.lifo,
-        band(job.priority, job.lifo) * BAND_SIZE + (LAST_TICK if job.lifo else 0),
-        sql.time_parameter(job.run_at),
-        job.delay,
-        job.max_attempts,
-        job.max_stalls,
-        job.backoff,
-        job.arguments,
-        job.headers,
-        job.idempotency_key,
-        job.key_digest,
-        job.key_seconds,
-        job.arguments_digest,
-        *[each.value(job) for each in extra.values()],
-    )
+def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float) -> None:
+    job = draft.job
+    job.state = State.READY
+    job.rank = rank
+    job.enqueued_at = datetime.fromtimestamp(enqueued_at, UTC)
+    # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
+    given: datetime | None = job.run_after
+    if given is None:
+        job.run_after = datetime.fromtimestamp(run_after, UTC)
+    if draft.key_seconds is not None:
+        job.key_expires_at = job.enqueued_at + timedelta(seconds=draft.key_seconds)

@@ -113,7 +113,7 @@ def _end_alike(
     sets = ", ".join([f"state = {_target(move)}", *_SETS[move.name](sql), "owner = NULL", "deadline_at = NULL"])
     returning = "j.id, j.fence, j.state, j.queue_name, j.rank"
     written: list[tuple[Ended, Written]] = []
-    for records in portions(sorted(_record(sql, each, now) for each in by_claim.values())):
+    for records in portions(_COLUMNS, sorted(_record(sql, each, now) for each in by_claim.values())):
         for row in sql.update_each(_COLUMNS, records, sets, _GUARD, returning, skip_locked=skip_locked):
             id, fence, state, queue_name, rank = row
             id = sql.read_id(id)

@@ -5,7 +5,7 @@ database's clock, at the start of the statement.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,12 +25,13 @@ _MOST_CHARACTERS = 1_000_000
 _MOST_ROWS = 1000
 
 
-def portions(records: Sequence[Row]) -> Iterator[list[Row]]:
+def portions(columns: Columns, records: Iterable[Row]) -> Iterator[list[Row]]:
     """Divide records into lists that are small enough for one statement each."""
+    texts = [index for index, kind in enumerate(columns.values()) if kind == "text"]
     portion: list[Row] = []
     characters = 0
     for record in records:
-        size = sum(len(value) for value in record if isinstance(value, str))
+        size = sum([len(record[index] or "") for index in texts])
         if portion and (len(portion) == _MOST_ROWS or characters + size > _MOST_CHARACTERS):
             yield portion
             portion, characters = [], 0
@@ -141,6 +142,20 @@ class Dialect(ABC):
 
         `values` maps a column of job to an SQL expression over `o.<column>`.
         """
+
+    def divided(self, columns: Columns, records: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
+        """Return the columns whose value is the same in all records, with it, and the others with all their values.
+
+        What is the same travels once, however many records there are.
+        """
+        shared: dict[str, Any] = {}
+        own: dict[str, Sequence[Any]] = {}
+        for name, values in zip(columns, zip(*records, strict=True), strict=True):
+            if values.count(values[0]) == len(values):
+                shared[name] = values[0]
+            else:
+                own[name] = values
+        return shared, own
 
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""

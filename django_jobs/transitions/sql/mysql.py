@@ -139,16 +139,33 @@ class MySQL(Dialect):
         return True
 
     def _insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str]) -> None:
-        source, rows = self._rows(columns, records)
+        source, parameters = self._source(columns, records)
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         expressions = ", ".join(
             f"UNHEX({value})" if columns.get(name) == "bytea" else value for name, value in values.items()
         )
-        self.query(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", [rows])
+        self.query(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", parameters)
+
+    def _source(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
+        """Return the records to select from, and the parameters of the expression."""
+        shared, own = self.divided(columns, records)
+        quoted = {name: self.connection.ops.quote_name(name) for name in columns}
+        # A moment must be known as one, for a text compares otherwise.
+        selected = [
+            f"{'CAST(%s AS DATETIME(6))' if columns[name] == 'timestamptz' else '%s'} AS {quoted[name]}"
+            for name in shared
+        ]
+        parameters = [self._as_parameter(value) for value in shared.values()]
+        if not own:
+            return f"(SELECT {', '.join(selected)}) AS o", parameters
+        table, rows = self._rows({name: columns[name] for name in own}, list(zip(*own.values(), strict=True)))
+        selected += [f"o.{quoted[name]}" for name in own]
+        return f"(SELECT {', '.join(selected)} FROM {table}) AS o", [*parameters, rows]
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, str]:
         paths = ", ".join(
-            f"{name} {_TYPES[kind]} PATH '$[{index}]'" for index, (name, kind) in enumerate(columns.items())
+            f"{self.connection.ops.quote_name(name)} {_TYPES[kind]} PATH '$[{index}]'"
+            for index, (name, kind) in enumerate(columns.items())
         )
         return f"JSON_TABLE(%s, '$[*]' COLUMNS ({paths})) AS o", json.dumps(records, default=self._as_json)
 
@@ -157,4 +174,9 @@ class MySQL(Dialect):
             return self.id_parameter(value)
         if isinstance(value, bytes):
             return value.hex()
+        if isinstance(value, datetime):
+            return self.time_parameter(value)
         raise TypeError(f"{value!r} is no value of a job's row.")
+
+    def _as_parameter(self, value: object) -> object:
+        return self._as_json(value) if isinstance(value, UUID | bytes | datetime) else value

@@ -110,12 +110,16 @@ class PostgreSQL(Dialect):
         self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
-        if len(records) == 1:
-            # One row is planned as constants, which takes the planner a third of the time.
-            values = ", ".join(f"%s::{kind} AS {name}" for name, kind in columns.items())
-            return f"(SELECT {values}) AS o", list(records[0])
-        arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-        return f"unnest({arrays}) AS o({', '.join(columns)})", [list(each) for each in zip(*records, strict=True)]
+        shared, own = self.divided(columns, records)
+        quoted = {name: self.connection.ops.quote_name(name) for name in columns}
+        selected = [f"%s::{columns[name]} AS {quoted[name]}" for name in shared] + [quoted[name] for name in own]
+        if not own:
+            # The planner reads one row as constants.
+            return f"(SELECT {', '.join(selected)}) AS o", list(shared.values())
+        arrays = ", ".join(f"%s::{columns[name]}[]" for name in own)
+        names = ", ".join(quoted[name] for name in own)
+        source = f"(SELECT {', '.join(selected)} FROM unnest({arrays}) AS own({names})) AS o"
+        return source, [*shared.values(), *map(list, own.values())]
 
 
 def _array(values: list[Any]) -> Any:

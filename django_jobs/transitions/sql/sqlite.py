@@ -94,10 +94,23 @@ class SQLite(Dialect):
         )
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
-        line = f"({', '.join(['%s'] * len(columns))})"
-        names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(columns, 1))
-        source = f"(SELECT {names} FROM (VALUES {', '.join([line] * len(records))})) AS o"
-        return source, [self._parameter(value) for record in records for value in record]
+        shared, own = self.divided(columns, records)
+        quoted = {name: self.connection.ops.quote_name(name) for name in columns}
+        selected = [f"%s AS {quoted[name]}" for name in shared]
+        selected += [f"column{number} AS {quoted[name]}" for number, name in enumerate(own, 1)]
+        parameters = list(shared.values())
+        if not own:
+            return f"(SELECT {', '.join(selected)}) AS o", self._parameters(parameters)
+        line = f"({', '.join(['%s'] * len(own))})"
+        source = f"(SELECT {', '.join(selected)} FROM (VALUES {', '.join([line] * len(records))})) AS o"
+        for values in zip(*own.values(), strict=True):
+            parameters += values
+        return source, self._parameters(parameters)
+
+    def _parameters(self, values: Sequence[Any]) -> list[Any]:
+        return [self._parameter(value) for value in values]
 
     def _parameter(self, value: Any) -> Any:
-        return value.hex if isinstance(value, UUID) else value
+        if isinstance(value, UUID):
+            return value.hex
+        return self.time_parameter(value) if isinstance(value, datetime) else value
