@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -27,27 +28,26 @@ class Cancelled(Exception):
     """The caller's own reason to roll back."""
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"priority": -100},
-        {"priority": 100, "lifo": True},
-        {"run_after": 0},
-        {"run_after": 12.3456},
-        {"run_after": timedelta(days=400)},
-        {"run_after": IN_SUMMER},
-        {"run_after": datetime(2001, 2, 3, tzinfo=UTC)},
-        {"run_after": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
-        {"run_after": datetime(1, 1, 1, tzinfo=UTC)},
-        {"lifo": True, "run_after": IN_SUMMER},
-        {"max_attempts": 7, "backoff": Fixed(3), "max_stalls": 0},
-        {"backoff": Exponential(timedelta(minutes=1), maximum=600, jitter=0.3, factor=1.5)},
-        {"queue_name": "mail"},
-        {"idempotency_key": "key\n'\"\\ 🗝", "idempotency_ttl": 3600.5},
-    ],
-    ids=str,
-)
+SAID: list[dict[str, Any]] = [
+    {},
+    {"priority": -100},
+    {"priority": 100, "lifo": True},
+    {"run_after": 0},
+    {"run_after": 12.3456},
+    {"run_after": timedelta(days=400)},
+    {"run_after": IN_SUMMER},
+    {"run_after": datetime(2001, 2, 3, tzinfo=UTC)},
+    {"run_after": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+    {"run_after": datetime(1, 1, 1, tzinfo=UTC)},
+    {"lifo": True, "run_after": IN_SUMMER},
+    {"max_attempts": 7, "backoff": Fixed(3), "max_stalls": 0},
+    {"backoff": Exponential(timedelta(minutes=1), maximum=600, jitter=0.3, factor=1.5)},
+    {"queue_name": "mail"},
+    {"idempotency_key": "key\n'\"\\ 🗝", "idempotency_ttl": 3600.5},
+]
+
+
+@pytest.mark.parametrize("options", SAID, ids=str)
 def test_the_returned_row_is_the_stored_row(options):
     job = note.using(**options).enqueue(1, "zwei", drei=[3.5, None, {"vier": True}])
     stored = fresh(job)
@@ -152,6 +152,17 @@ def test_a_bulk_keeps_the_order_across_queues_and_chunks():
     assert sorted(job.pk for job in jobs) == [job.pk for job in jobs]
     stored = Job.objects.in_bulk([job.pk for job in jobs])
     assert [columns(job) for job in jobs] == [columns(stored[job.pk]) for job in jobs]
+
+
+def test_each_of_a_bulk_is_stored_as_it_was_said():
+    jobs = enqueue_many(note.using(**options).request(number) for number, options in enumerate(SAID))
+    alone = [note.using(**options).enqueue(number) for number, options in enumerate(SAID)]
+    for job, single, options in zip(jobs, alone, SAID, strict=True):
+        assert columns(job) == columns(fresh(job))
+        for name in ("arguments", "queue_name", "priority", "lifo", "max_attempts", "max_stalls", "backoff"):
+            assert getattr(job, name) == getattr(single, name)
+        if isinstance(options.get("run_after"), datetime):
+            assert job.run_after == options["run_after"]
 
 
 def test_a_bulk_is_stored_as_a_whole_or_not_at_all():
