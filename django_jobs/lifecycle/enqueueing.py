@@ -51,7 +51,7 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
 def _draft(request: JobRequest, id: UUID) -> NewJob:
     request = before_enqueue(request)
     options = resolve(request)
-    spec, key, when = request.spec, options.idempotency_key, options.run_after
+    spec, key, when, expires = request.spec, options.idempotency_key, options.run_after, options.expires
     arguments = encode_call(request.args, request.kwargs, limit=options.max_payload_bytes)
     return NewJob(
         id=id,
@@ -61,8 +61,12 @@ def _draft(request: JobRequest, id: UUID) -> NewJob:
         lifo=options.lifo,
         run_at=when if isinstance(when, datetime) else None,
         delay=when if isinstance(when, float) else None,
+        expires_at=expires if isinstance(expires, datetime) else None,
+        expires_after=expires if isinstance(expires, float) else None,
         max_attempts=options.max_attempts,
+        timeout=options.timeout,
         max_stalls=options.max_stalls,
+        max_starts=options.max_starts,
         backoff=to_text(options.backoff),
         arguments=arguments,
         headers=encode_headers(request.headers),
@@ -139,9 +143,12 @@ def _row(using: str, draft: NewJob, inserted: Inserted) -> Job:
         lifo=draft.lifo,
         run_after=inserted.run_after,
         rank=inserted.rank,
+        expires_at=inserted.expires_at,
         enqueued_at=inserted.enqueued_at,
         max_attempts=draft.max_attempts,
+        timeout=draft.timeout,
         max_stalls=draft.max_stalls,
+        max_starts=draft.max_starts,
         backoff=draft.backoff,
         arguments=draft.arguments,
         headers=draft.headers,

@@ -23,7 +23,7 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A row to insert. `run_at`: a moment; `delay`: seconds from the INSERT; neither: at once."""
+    """A row to insert. `run_at`: a moment; `delay`: seconds from the INSERT; neither: at once. The same for expiry."""
 
     id: UUID
     name: str
@@ -32,8 +32,12 @@ class NewJob:
     lifo: bool
     run_at: datetime | None
     delay: float | None
+    expires_at: datetime | None
+    expires_after: float | None
     max_attempts: int
+    timeout: float | None
     max_stalls: int
+    max_starts: int | None
     backoff: str
     arguments: str
     headers: str
@@ -56,11 +60,12 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """What the database decided: the rank, and two of its times."""
+    """What the database decided: the rank, and its times."""
 
     rank: int
     run_after: datetime
     enqueued_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,12 @@ _COLUMNS = {
     "base": "bigint",
     "run_at": "timestamptz",
     "delay": "float8",
+    "expire_at": "timestamptz",
+    "expire_after": "float8",
     "most_attempts": "bigint",
+    "seconds": "float8",
     "most_stalls": "bigint",
+    "most_starts": "bigint",
     "its_backoff": "text",
     "arguments_text": "text",
     "headers_text": "text",
@@ -122,13 +131,20 @@ def insert(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
 def _insert_all(using: str, jobs: Sequence[NewJob]) -> dict[UUID, Inserted]:
     sql = dialect(using)
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
-    given = {job.id: job.run_at for job in jobs if job.run_at is not None}
+    given = {job.id: (job.run_at, job.expires_at) for job in jobs}
     inserted: dict[UUID, Inserted] = {}
     extra = _extra_columns(jobs)
     for records in portions([_record(sql, job, extra) for job in jobs]):
         for row in _insert(sql, records, extra):
-            id, rank, run_after, enqueued_at = sql.read_id(row[0]), int(row[1]), row[2], row[3]
-            inserted[id] = Inserted(rank, given.get(id) or _moment(run_after), _moment(enqueued_at))
+            id, rank, run_after, enqueued_at, expires_at = row
+            id = sql.read_id(id)
+            run_at, expire_at = given[id]
+            inserted[id] = Inserted(
+                int(rank),
+                run_at or _moment(run_after),
+                _moment(enqueued_at),
+                expire_at or (None if expires_at is None else _moment(expires_at)),
+            )
     return inserted
 
 
@@ -187,6 +203,7 @@ def _insert(sql: Dialect, records: Sequence[Row], extra: Mapping[str, _Extra]) -
         "lifo": "o.is_lifo",
         "run_after": due,
         "rank": f"o.base + CASE WHEN o.is_lifo THEN -{tick} ELSE {tick} END",
+        "expires_at": f"COALESCE(o.expire_at, {_later_if_given(sql, 'o.expire_after')})",
         "enqueued_at": sql.now,
         "fence": "0",
         "cancel_requested": "FALSE",
@@ -195,7 +212,9 @@ def _insert(sql: Dialect, records: Sequence[Row], extra: Mapping[str, _Extra]) -
         "max_attempts": "o.most_attempts",
         "starts": "0",
         "stalls": "0",
+        "timeout": "o.seconds",
         "max_stalls": "o.most_stalls",
+        "max_starts": "o.most_starts",
         "backoff": "o.its_backoff",
         "group": "''",
         "arguments": "o.arguments_text",
@@ -203,12 +222,16 @@ def _insert(sql: Dialect, records: Sequence[Row], extra: Mapping[str, _Extra]) -
         "error": "''",
         "idempotency_key": "o.key_text",
         "key_digest": "o.key_digest",
-        "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
+        "key_expires_at": _later_if_given(sql, "o.key_seconds"),
         "arguments_digest": "o.arguments_digest",
     }
     values |= {name: f"o.{each.column}" for name, each in extra.items()}
-    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
+    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
     return sql.insert(_COLUMNS | {each.column: each.kind for each in extra.values()}, records, values, returning)
+
+
+def _later_if_given(sql: Dialect, seconds: str) -> str:
+    return f"CASE WHEN {seconds} IS NULL THEN NULL ELSE {sql.later(seconds)} END"
 
 
 def _moment(seconds: float) -> datetime:
@@ -225,8 +248,12 @@ def _record(sql: Dialect, job: NewJob, extra: Mapping[str, _Extra]) -> Row:
         band(job.priority, job.lifo) * BAND_SIZE + (LAST_TICK if job.lifo else 0),
         sql.time_parameter(job.run_at),
         job.delay,
+        sql.time_parameter(job.expires_at),
+        job.expires_after,
         job.max_attempts,
+        job.timeout,
         job.max_stalls,
+        job.max_starts,
         job.backoff,
         job.arguments,
         job.headers,
