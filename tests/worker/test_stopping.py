@@ -40,10 +40,11 @@ def test_a_job_that_ignores_the_cancel_has_succeeded(start_workers: StartWorkers
 def test_an_attempt_that_takes_too_long_is_followed_by_another(start_workers: StartWorkers, function):
     start_workers(environment=KNOWS)
     ended = end_of(function.enqueue())
-    assert (ended.state, ended.result) == (State.SUCCESSFUL, 2)
-    first, _ = ended.attempts.all()
+    assert ended.state == State.SUCCESSFUL
+    assert ended.result == ended.attempt > 1
+    first, *_ = ended.attempts.all()
     assert (first.outcome, first.error_class) == ("retrying", "django_jobs.errors.JobTimeout")
-    assert first.message == "The body ran longer than its timeout of 0.3 s."
+    assert first.message == "The body ran longer than its timeout of 0.5 s."
 
 
 def test_what_a_body_did_before_its_time_was_up_is_rolled_back_by_its_own_transaction(start_workers: StartWorkers):
@@ -64,7 +65,7 @@ def test_a_body_that_cannot_be_stopped_ends_with_its_process_and_another_takes_t
     ended = end_of(job)
     assert ended.state == State.SUCCESSFUL
     assert ended.result != str(before.pid)
-    first, _ = ended.attempts.all()
+    first, *_ = ended.attempts.all()
     assert (first.error_class, first.worker) == ("django_jobs.errors.JobTimeout", before.pk)
     wait_until(lambda: Effect.objects.filter(job_id=neighbour.pk).count() == 2, what="the neighbour, handed back")
     gate.open()
