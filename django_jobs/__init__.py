@@ -6,7 +6,7 @@ from django_jobs.decorators import JobFunction, job
 from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import Exponential, Fixed
-from django_jobs.errors import CancelJob, GiveUp, RetryLater, Snooze
+from django_jobs.errors import CancelJob, GiveUp, JobTimeout, RateLimited, RetryLater, Snooze
 from django_jobs.execution.context import JobContext, current_job
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ __all__ = [
     "JobContext",
     "JobFunction",
     "JobRequest",
+    "JobTimeout",
     "Keep",
+    "RateLimited",
     "RetryLater",
     "Snooze",
     "aenqueue_many",

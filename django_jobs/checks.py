@@ -12,6 +12,7 @@ from django.db import connections
 from django_jobs.conf import SETTING, JobsSettings, did_you_mean, get_settings
 from django_jobs.definitions.keeping import kept_by_settings
 from django_jobs.definitions.queues import ageing
+from django_jobs.definitions.registry import get_spec, job_names
 from django_jobs.definitions.requests import queue_options
 from django_jobs.errors import ConfigurationError, InvalidOption
 from django_jobs.middleware import chain
@@ -32,6 +33,7 @@ def register() -> None:
     checks.register(check_settings, TAG)
     checks.register(check_transport, TAG)
     checks.register(check_transport_for_deployment, TAG, deploy=True)
+    checks.register(check_timeouts, TAG, deploy=True)
     checks.register(check_database, checks.Tags.database)
 
 
@@ -123,6 +125,33 @@ def check_transport_for_deployment(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return _check_address()
+
+
+def check_timeouts(**kwargs: Any) -> list[CheckMessage]:
+    """Compare how long bodies may take with how long a stopping worker waits for them."""
+    try:
+        grace = get_settings().GRACE_SECONDS
+    except ConfigurationError:
+        return []
+    timeouts = {name: get_spec(name).options.timeout for name in job_names()}
+    longer = [
+        f"{name} ({timeout:g} s)"
+        for name, timeout in timeouts.items()
+        if isinstance(timeout, float | int) and timeout > grace
+    ]
+    if not longer:
+        return []
+    return [
+        checks.Info(
+            f"These jobs may take longer than a stopping worker waits, {grace:g} s: {', '.join(longer)}.",
+            hint=(
+                "At a deploy they may be handed back in the middle and start again elsewhere. Raise "
+                f"{SETTING}['GRACE_SECONDS'] and the patience of your process manager, or see that they can start "
+                "again."
+            ),
+            id="django_jobs.I002",
+        )
+    ]
 
 
 def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:

@@ -33,6 +33,8 @@ class JobsSettings:
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Attempts of a job that says nothing else.
     MAX_ATTEMPTS: int = 1
+    # Seconds that the body of a job may take, which says nothing else; None: any number.
+    TIMEOUT: float | None = None
     # How often a worker may die under a job before the job is failed.
     MAX_STALLS: int = 3
     # How long the rows of jobs that have ended are kept: seconds, a timedelta, Keep(age=..., count=...), or None for
@@ -44,6 +46,8 @@ class JobsSettings:
     MAX_PAYLOAD_BYTES: int = 256 * 1024
     # Largest result that is kept, as JSON in UTF-8.
     MAX_RESULT_BYTES: int = 256 * 1024
+    # Largest traceback that is kept of an attempt, in UTF-8; of a longer one the middle is cut.
+    MAX_TRACEBACK_BYTES: int = 64 * 1024
     # Whether the same idempotency key with other arguments is an error, or gives the stored row back all the same.
     IDEMPOTENCY_CHECKS_ARGUMENTS: bool = True
     # Dotted paths of classes that surround enqueue and execution, the outermost first.
@@ -103,10 +107,19 @@ def _validate(result: JobsSettings) -> None:
         raise ConfigurationError(
             f"{SETTING}['GRACE_SECONDS'] must be a number of seconds, not {result.GRACE_SECONDS!r}."
         )
+    timeout = result.TIMEOUT
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        raise ConfigurationError(f"{SETTING}['TIMEOUT'] must be a number of seconds above 0 or None, not {timeout!r}.")
     for name, least in (("MAX_ATTEMPTS", 1), ("MAX_STALLS", 0), ("MAX_PAYLOAD_BYTES", 2), ("MAX_RESULT_BYTES", 2)):
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a whole number from {least} on, not {value!r}.")
+    size = result.MAX_TRACEBACK_BYTES
+    # Twenty of them go into one statement, and MySQL takes none above 16 MB unless told otherwise.
+    if isinstance(size, bool) or not isinstance(size, int) or not 1024 <= size <= 256 * 1024:
+        raise ConfigurationError(
+            f"{SETTING}['MAX_TRACEBACK_BYTES'] must be a whole number from 1024 to 262144, not {size!r}."
+        )
     if result.DEAD_AFTER_SECONDS < 2 * result.HEARTBEAT_SECONDS:
         raise ConfigurationError(
             f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "

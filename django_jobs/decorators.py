@@ -12,12 +12,14 @@ from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, 
 from django_jobs.definitions.redaction import RESULT
 from django_jobs.definitions.registry import JobSpec, register
 from django_jobs.definitions.requests import JobRequest
+from django_jobs.definitions.retries import error_classes
 from django_jobs.errors import InvalidOption
 from django_jobs.execution.context import JobContext
 
 if TYPE_CHECKING:
     from django_jobs.models import Job
 
+RETRY_RULES = ("retry_on", "no_retry_on")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 Arguments = ParamSpec("Arguments")
@@ -39,9 +41,9 @@ class JobFunction(Generic[Arguments, Result]):
     def using(self, **options: Any) -> "JobFunction[Arguments, Result]":
         """Return a handle with other options; None takes back what an earlier .using() said.
 
-        Options: queue_name, priority, lifo, run_after (datetime, timedelta or seconds), max_attempts, backoff,
-        max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, keep, metadata. Raises InvalidOption,
-        NotAvailableYet.
+        Options: queue_name, priority, lifo, run_after and expires (datetime, timedelta or seconds), max_attempts,
+        backoff, timeout, max_starts, max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, keep, metadata.
+        Raises InvalidOption, NotAvailableYet.
         """
         said = make_options(options, whose=f"{self.spec.name}.using()")
         taken_back = {name for name, value in options.items() if value is None and name in OPTION_NAMES}
@@ -108,7 +110,8 @@ def job(
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` a callable of
-    the arguments. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
+    the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of the first, and none of the
+    second, are tried again. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
@@ -136,7 +139,8 @@ def _make_spec(
         raise InvalidOption(f"{whose}: name must be 1 to 200 letters, digits or _ . : -, not {job_name!r}.")
     # A callable is read from code alone, never from data, so it stays with the function and out of the row.
     callables = {key: options[key] for key in ("backoff", "idempotency_key") if callable(options.get(key))}
-    plain = {key: value for key, value in options.items() if key not in callables}
+    classes = _error_classes(options, whose)
+    plain = {key: value for key, value in options.items() if key not in {*callables, *RETRY_RULES}}
     signature = _call_signature(function, takes_context, whose)
     return JobSpec(
         name=job_name,
@@ -148,7 +152,22 @@ def _make_spec(
         is_async=iscoroutinefunction(function),
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
+        **classes,
     )
+
+
+def _error_classes(options: dict[str, Any], whose: str) -> dict[str, Any]:
+    """Return what `retry_on` and `no_retry_on` name; no class can be both."""
+    classes = {
+        name: error_classes(options[name], option=f"{whose}: {name}")
+        for name in RETRY_RULES
+        if options.get(name) is not None
+    }
+    both = set(classes.get("retry_on", ())) & set(classes.get("no_retry_on", ()))
+    if both:
+        names = ", ".join(sorted(each.__name__ for each in both))
+        raise InvalidOption(f"{whose}: retry_on and no_retry_on both name {names}.")
+    return classes
 
 
 def _sensitive_names(names: Iterable[str], signature: inspect.Signature, whose: str) -> frozenset[str]:

@@ -60,6 +60,15 @@ class WorkerError(JobsError):
     """The worker cannot start."""
 
 
+class JobTimeout(BaseException):
+    """The body ran longer than its timeout."""
+
+    # No Exception: a body that goes on after `except Exception` would never hear of it.
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__)
+
+
 class Steering(Exception):
     """Base of what a job raises to say how its attempt shall end; not an error of the package."""
 
@@ -78,6 +87,10 @@ class Snooze(Steering):
     def __init__(self, delay: object = 0) -> None:
         super().__init__(type(self).__doc__)
         self.delay = delay
+
+
+class RateLimited(Snooze):
+    """The limit of somebody else is reached: run again after `delay`; does not count as an attempt."""
 
 
 class GiveUp(Steering):

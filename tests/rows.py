@@ -78,6 +78,7 @@ def claim_of(job: Job) -> Claim:
         attempt=job.attempt,
         starts=job.starts,
         max_attempts=job.max_attempts,
+        timeout=job.timeout,
         owner=job.owner or uuid4(),
         arguments=job.arguments,
         backoff=job.backoff,

@@ -6,6 +6,7 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connections
 
+from django_jobs import job
 from django_jobs.checks import check_database, is_too_old
 
 
@@ -191,3 +192,23 @@ def test_a_middleware_that_cannot_be_loaded_is_told_before_a_job_needs_it(messag
 def test_a_rule_of_retention_that_cannot_work_is_an_error(ids):
     assert ids(KEEP={"failed": "a week"}) == {"django_jobs.E010"}
     assert ids(KEEP={"failed": 60}) == set()
+
+
+def test_a_timeout_longer_than_the_grace_is_told_before_a_deploy(ids, message):
+    @job(name="checks.slow", timeout=300)
+    def slow(): ...
+
+    assert ids(GRACE_SECONDS=30, TRANSPORT="database:") == set()
+    assert ids(GRACE_SECONDS=300, TRANSPORT="database:", deploy=True) == set()
+    told = message(GRACE_SECONDS=30, TRANSPORT="database:", deploy=True)
+    assert "longer than a stopping worker waits, 30 s: checks.slow (300 s)." in told
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "1 min", True])
+def test_a_general_timeout_that_cannot_work_is_an_error(message, timeout):
+    assert "DJANGO_JOBS['TIMEOUT'] must be a number of seconds above 0 or None" in message(TIMEOUT=timeout)
+
+
+@pytest.mark.parametrize("size", [0, 1023, 262_145, "64k", True, None])
+def test_a_size_of_tracebacks_that_cannot_work_is_an_error(message, size):
+    assert "DJANGO_JOBS['MAX_TRACEBACK_BYTES'] must be a whole number from 1024" in message(MAX_TRACEBACK_BYTES=size)

@@ -168,3 +168,28 @@ def test_a_request_is_a_value_of_its_own():
     request = mail.using(priority=3).request("a@example.org", copies=2)
     assert (request.spec, request.args, request.kwargs) == (mail.spec, ("a@example.org",), {"copies": 2})
     assert request.options.priority == 3
+
+
+@pytest.mark.parametrize("option", ["retry_on", "no_retry_on"])
+@pytest.mark.parametrize("value", ["ValueError", ValueError(), int, [ValueError, 5], [], (), 7, True], ids=repr)
+def test_what_is_no_exception_class_is_refused_where_it_is_written(option, value):
+    with pytest.raises(InvalidOption, match=rf"@job of .*plain: {option} (must be|names no) exception class"):
+        job(name="decorators.choosy", **{option: value})(plain)
+
+
+def test_exception_classes_may_be_one_or_several_or_none():
+    spec = job(name="decorators.choosy", retry_on=OSError, no_retry_on=[KeyError, ValueError])(plain).spec
+    assert (spec.retry_on, spec.no_retry_on) == ((OSError,), (KeyError, ValueError))
+    spec = job(name="decorators.choosy", retry_on=None)(plain).spec
+    assert (spec.retry_on, spec.no_retry_on) == (None, ())
+
+
+def test_a_class_that_is_to_be_retried_and_not_to_be_retried_is_refused():
+    with pytest.raises(InvalidOption, match="retry_on and no_retry_on both name KeyError"):
+        job(name="decorators.choosy", retry_on=(OSError, KeyError), no_retry_on=KeyError)(plain)
+
+
+@pytest.mark.parametrize("option", ["retry_on", "no_retry_on", "sensitive", "takes_context", "name"])
+def test_what_belongs_to_the_function_is_refused_in_a_call(option):
+    with pytest.raises(InvalidOption, match=rf"samples\.note\.using\(\): the option '{option}' goes on @job alone"):
+        note.using(**{option: ValueError})

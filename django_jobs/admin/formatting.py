@@ -7,7 +7,9 @@ from django.db.models import Model
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.arguments import decode_call, decode_headers
@@ -30,6 +32,7 @@ PHASES = {
     "cancelled": State.CANCELLED.label,
 }
 NOTHING = "-"
+MOST_SHOWN = 80
 
 
 def seen_at(row: Model) -> datetime:
@@ -60,6 +63,24 @@ def duration(job: Job) -> str:
     """Return how long the last attempt took, or has taken so far."""
     end = seen_at(job) if job.state == State.RUNNING else job.finished_at
     return NOTHING if job.started_at is None or end is None else in_words(end - job.started_at)
+
+
+def error(job: Job) -> str:
+    """Return how the last attempt failed, or why the job was cancelled, as far as a list has room for it."""
+    return Truncator(job.error).chars(MOST_SHOWN)
+
+
+def seconds(number: float | None) -> str:
+    return NOTHING if number is None else in_words(timedelta(seconds=number))
+
+
+def cancel(job: Job) -> str:
+    """Return since when a running job has been asked to stop, and why."""
+    since = NOTHING if job.cancel_requested_at is None else in_words(ago(job.cancel_requested_at, job))
+    return gettext("%(since)s ago: %(reason)s. It may still succeed.") % {
+        "since": since,
+        "reason": job.error.rstrip("."),
+    }
 
 
 def ago(moment: datetime, row: Model) -> timedelta:

@@ -17,6 +17,7 @@ from django_jobs.admin.timeline import timeline
 from django_jobs.admin.verbs import CANCEL, REMOVE, REPRIORITIZE, RETRY, RUN_NOW, VERBS, Verb
 from django_jobs.admin.waiting import reasons
 from django_jobs.models import Job, JobQuerySet, Worker
+from django_jobs.states import State
 
 # The newest; a job may have had thousands.
 MOST_ATTEMPTS = 50
@@ -24,7 +25,7 @@ MOST_ATTEMPTS = 50
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("phase", "name", "queue_name", "shown_attempt", "age", "duration")
+    list_display = ("phase", "name", "queue_name", "shown_attempt", "age", "duration", "shown_error")
     list_display_links = ("name",)
     list_filter = (job_list.PhaseFilter, job_list.QueueFilter)
     # Shows the box; what it looks for is said in `job_list`.
@@ -66,15 +67,23 @@ class JobAdmin(ReadOnlyAdmin):
     def duration(self, job: Job) -> str:
         return formatting.duration(job)
 
+    @admin.display(description=_("error"))
+    def shown_error(self, job: Job) -> str:
+        return formatting.error(job)
+
     # The page
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
+        if obj is not None and obj.state == State.RUNNING and obj.cancel_requested:
+            state.append("shown_cancel")
         call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]})]
         behind = [
             ("id", "name", "group"),
-            ("run_after", "expires_at", "deadline_at"),
-            ("starts", "stalls", "suspect", "cancel_requested"),
+            ("run_after", "expires_at"),
+            ("shown_timeout", "deadline_at"),
+            ("starts", "max_starts", "stalls", "suspect"),
+            ("cancel_requested", "cancel_requested_at"),
             ("backoff", "lifo"),
             ("idempotency_key", "key_expires_at"),
             "shown_keep_until",
@@ -93,6 +102,14 @@ class JobAdmin(ReadOnlyAdmin):
     def shown_worker(self, job: Job) -> SafeString | str:
         worker = Worker.objects.using(job._state.db).filter(pk=job.owner).first() if job.owner else None
         return formatting.link(self._url("worker_change", worker.pk), worker) if worker else formatting.NOTHING
+
+    @admin.display(description=_("cancel requested"))
+    def shown_cancel(self, job: Job) -> str:
+        return formatting.cancel(job)
+
+    @admin.display(description=_("timeout"))
+    def shown_timeout(self, job: Job) -> str:
+        return formatting.seconds(job.timeout)
 
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:

@@ -29,15 +29,7 @@ ALIVE = ("blocked", *WAITING, "running")
 # An index holds these too, but they pile up.
 PILED_UP = ("failed", "cancelled")
 # What a list never shows and may be large.
-NOT_IN_LISTS = (
-    "arguments",
-    "result_text",
-    "metadata_text",
-    "error",
-    "idempotency_key",
-    "key_digest",
-    "arguments_digest",
-)
+NOT_IN_LISTS = ("arguments", "result_text", "metadata_text", "idempotency_key", "key_digest", "arguments_digest")
 
 
 class PhaseFilter(admin.SimpleListFilter):

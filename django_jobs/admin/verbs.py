@@ -25,6 +25,16 @@ class PriorityForm(forms.Form):
     )
 
 
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=500,
+        help_text=_("Kept with the jobs, and told to those that run."),
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
     """What can be done to jobs. `can` asks for those that it would move; `form` for what else `act` takes."""
@@ -82,6 +92,8 @@ CANCEL = Verb(
         "count",
     ),
     only=_("Only jobs that have not ended can, and each is asked once."),
+    form=ReasonForm,
+    asks=True,
 )
 RUN_NOW = Verb(
     name="run_now",

@@ -26,6 +26,8 @@ def reasons(job: Job, now: datetime, queues_page: str) -> list[str]:
 def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
     if job.is_scheduled(now):
         yield _scheduled(job, now)
+    if job.expires_at is not None and not job.starts:
+        yield _expiring(job.expires_at, now)
     if Queue.objects.using(get_settings().DATABASE).filter(name=job.queue_name, paused=True).exists():
         yield format_html(_('Its queue <a href="{}">{}</a> is paused.'), queues_page, job.queue_name)
     yield from _workers_missing(job, now)
@@ -42,6 +44,15 @@ def _scheduled(job: Job, now: datetime) -> str:
         else _("It is scheduled for %(moment)s, in %(rest)s.")
     )
     return text % {"moment": localize(localtime(job.run_after)), "rest": in_words(job.run_after - now)}
+
+
+def _expiring(expires_at: datetime, now: datetime) -> str:
+    if expires_at <= now:
+        return _("It was not started in time, and is about to be dropped.")
+    return _("If it is not started by %(moment)s, in %(rest)s, it is dropped.") % {
+        "moment": localize(localtime(expires_at)),
+        "rest": in_words(expires_at - now),
+    }
 
 
 def _workers_missing(job: Job, now: datetime) -> Iterator[str]:

@@ -18,6 +18,7 @@ from django_jobs.errors import InvalidArguments, PayloadTooLarge
 DEEPEST = 64
 MOST_HEADER_BYTES = 8 * 1024
 _CUT = "\n[... cut ...]\n"
+_CUT_BYTES = "\n[... {:,} bytes cut ...]\n"
 
 _PLAIN = (str, int, float, bool, type(None))
 _BY_DJANGO = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, Promise)
@@ -98,8 +99,22 @@ def key_digest(name: str, key: str) -> bytes:
 def clean_text(text: str, limit: int = 100_000) -> str:
     """Return `text` as every database takes it: no NUL, no lone surrogates, at most `limit` characters."""
     # Cut twice: a text may be huge, and what is replaced grows.
-    text = _cut(text, limit).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-    return _cut(text, limit)
+    return _cut(_encoded(_cut(text, limit)).decode(), limit)
+
+
+def clean_bytes(text: str, limit: int) -> str:
+    """Return `text` as every database takes it, at most `limit` bytes in UTF-8: from the middle the rest is cut."""
+    raw = _encoded(text)
+    if len(raw) <= limit:
+        return raw.decode()
+    # A note about all of it is no shorter than the one about what is missing.
+    half = (limit - len(_CUT_BYTES.format(len(raw)))) // 2
+    begin, end = (part.decode(errors="ignore") for part in (raw[:half], raw[-half:]))
+    return begin + _CUT_BYTES.format(len(raw) - len(begin.encode()) - len(end.encode())) + end
+
+
+def _encoded(text: str) -> bytes:
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
 
 
 def _cut(text: str, limit: int) -> str:

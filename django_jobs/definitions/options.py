@@ -23,9 +23,12 @@ QUEUE_NAME = re.compile(r"[\w.:-]{1,100}")
 LONGEST_KEY = 1000
 
 NOT_AVAILABLE_YET = frozenset(
-    "atomic batch concurrency deduplicate expires group group_concurrency max_starts no_retry_on "
-    "on_child_failure rate_limit retry_on sandbox schedule timeout".split()
+    "atomic batch concurrency deduplicate group group_concurrency on_child_failure rate_limit sandbox schedule".split()
 )
+
+
+# They belong to the function: classes and names are never read from data.
+ON_JOB_ALONE = frozenset("name no_retry_on retry_on sensitive takes_context".split())
 
 
 class Unset(Enum):
@@ -46,9 +49,13 @@ class JobOptions:
     lifo: bool | Unset = UNSET
     # A moment, or seconds from the time of the INSERT by the database's clock.
     run_after: datetime | float | Unset = UNSET
+    # The same; from then on it is not started any more.
+    expires: datetime | float | Unset = UNSET
     max_attempts: int | Unset = UNSET
     backoff: Backoff | Unset = UNSET
+    timeout: float | Unset = UNSET
     max_stalls: int | Unset = UNSET
+    max_starts: int | Unset = UNSET
     max_payload_bytes: int | Unset = UNSET
     idempotency_key: str | Unset = UNSET
     idempotency_ttl: float | Unset = UNSET
@@ -87,6 +94,8 @@ def without(options: JobOptions, names: set[str]) -> JobOptions:
 def _refuse(name: str, whose: str) -> None:
     if name in NOT_AVAILABLE_YET:
         raise NotAvailableYet(f"{whose}: the option {name!r} is not available yet.")
+    if name in ON_JOB_ALONE:
+        raise InvalidOption(f"{whose}: the option {name!r} goes on @job alone.")
     raise InvalidOption(f"{whose}: there is no option {name!r}.{did_you_mean(name, OPTION_NAMES)}")
 
 
@@ -143,14 +152,24 @@ def _duration(value: object, what: str) -> float:
     return seconds(value, option=what)
 
 
+def _timeout(value: object, what: str) -> float:
+    timeout = seconds(value, option=what)
+    if not timeout:
+        raise InvalidOption(f"{what} must be more than 0 seconds, not {value!r}.")
+    return timeout
+
+
 _CHECKS: dict[str, Callable[[object, str], object]] = {
     "queue_name": _queue_name,
     "priority": _whole(LOWEST_PRIORITY, HIGHEST_PRIORITY),
     "lifo": _flag,
     "run_after": _moment,
+    "expires": _moment,
     "max_attempts": _whole(1, 32_000),
     "backoff": _backoff,
+    "timeout": _timeout,
     "max_stalls": _whole(0, 32_000),
+    "max_starts": _whole(1, 2_000_000_000),
     "max_payload_bytes": _whole(2, 16 * 1024 * 1024),
     "idempotency_key": _key,
     "idempotency_ttl": _duration,

@@ -22,6 +22,10 @@ class Claim:
     backoff: str
     # Seconds since 1970, by the database's clock.
     enqueued: float
+    # This host's monotonic time from which on the body must not begin any more; None: it may begin at any time.
+    expires: float | None = None
+    # Seconds that the body may take; None: any number.
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,17 @@ class JobSpec:
     is_async: bool = False
     backoff_function: BackoffFunction | None = None
     key_function: Callable[..., str] | None = None
+    # Which errors are tried again; None: all but those of `no_retry_on`, which goes first.
+    retry_on: tuple[type[BaseException], ...] | None = None
+    no_retry_on: tuple[type[BaseException], ...] = ()
     # Parameters whose values pages, commands and messages hide; "return" hides the result.
     sensitive: frozenset[str] = frozenset()
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Tell whether an attempt that raised this may be followed by another."""
+        if isinstance(error, self.no_retry_on):
+            return False
+        return self.retry_on is None or isinstance(error, self.retry_on)
 
     @property
     def path(self) -> str:

@@ -52,10 +52,15 @@ class ResolvedOptions:
     priority: int
     lifo: bool
     run_after: datetime | float | None
+    expires: datetime | float | None
     max_attempts: int
     # None: the function's own callable decides.
     backoff: Backoff | None
+    # None: none.
+    timeout: float | None
     max_stalls: int
+    # None: any number.
+    max_starts: int | None
     max_payload_bytes: int
     idempotency_key: str | None
     idempotency_ttl: float | None
@@ -80,9 +85,12 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         priority=_or(merged.priority, 0),
         lifo=_or(merged.lifo, False),
         run_after=_or(merged.run_after, None),
+        expires=_expiry(spec, merged),
         max_attempts=_or(merged.max_attempts, settings.MAX_ATTEMPTS),
         backoff=None if own_backoff else _or(merged.backoff, DEFAULT_BACKOFF),
+        timeout=_or(merged.timeout, settings.TIMEOUT),
         max_stalls=_or(merged.max_stalls, settings.MAX_STALLS),
+        max_starts=_or(merged.max_starts, None),
         max_payload_bytes=_or(merged.max_payload_bytes, settings.MAX_PAYLOAD_BYTES),
         idempotency_key=_or(merged.idempotency_key, None),
         idempotency_ttl=_or(merged.idempotency_ttl, None),
@@ -117,6 +125,19 @@ def _fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> None:
 def _below_the_call(spec: JobSpec, queue_name: str, settings: JobsSettings) -> JobOptions:
     """The layers that are the same for every call."""
     return queue_options(settings, queue_name).overlaid(spec.options)
+
+
+def _expiry(spec: JobSpec, options: JobOptions) -> datetime | float | None:
+    """Return when a job expires. Raises InvalidOption for one that could never start: it would be lost in silence."""
+    expires, run_after = options.expires, options.run_after
+    if expires is UNSET:
+        return None
+    comparable = type(expires) is type(run_after)
+    if comparable and expires <= run_after:  # type: ignore[operator]
+        raise InvalidOption(
+            f"{spec.name}: expires ({expires!r}) is not after run_after ({run_after!r}), so it could never start."
+        )
+    return expires
 
 
 def _computed_key(function: Callable[..., str], request: JobRequest) -> str:

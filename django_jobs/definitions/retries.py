@@ -3,7 +3,7 @@
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from django_jobs.definitions.durations import seconds
 from django_jobs.errors import InvalidOption
 
-# The contract that Django's Tasks framework is to get: seconds (or timedelta) to wait, None to give up.
+# The contract that Django's Tasks framework is to get, (exception, result): seconds (or timedelta) to wait, None to
+# give up. The result is a JobContext, which has the names that a backoff asks a TaskResult for.
 BackoffFunction = Callable[[BaseException, Any], float | timedelta | None]
 
 LONGEST_SECONDS = 365 * 24 * 3600.0
@@ -70,6 +71,17 @@ class Exponential:
 
 Backoff = Fixed | Exponential
 DEFAULT_BACKOFF = Exponential(2, maximum=3600, jitter=0.5)
+
+
+def error_classes(value: object, *, option: str) -> tuple[type[BaseException], ...]:
+    """Return the exception classes that `retry_on` or `no_retry_on` name. Raises InvalidOption for anything else."""
+    classes = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | type) else (value,)
+    for each in classes:
+        if not isinstance(each, type) or not issubclass(each, BaseException):
+            raise InvalidOption(f"{option} must be exception classes, not {each!r}.")
+    if not classes:
+        raise InvalidOption(f"{option} names no exception class.")
+    return classes
 
 
 def to_text(backoff: Backoff | None) -> str:

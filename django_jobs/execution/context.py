@@ -2,12 +2,15 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django_jobs import clock
 from django_jobs.definitions.arguments import decode_headers
 from django_jobs.definitions.outcomes import Claim
+from django_jobs.errors import CancelJob
+from django_jobs.execution.cancelling import Key, reason_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,25 @@ class JobContext:
     kwargs: dict[str, Any] = field(default_factory=dict)
     # What middleware sent along when the job was enqueued.
     headers: dict[str, Any] = field(default_factory=dict)
+    # When the time of the body is up, by this host's clock; None: never.
+    deadline: datetime | None = None
+    _key: Key | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to cancel this job. Costs nothing: the worker asks the database once a second."""
+        return reason_of(self._key) is not None
+
+    def raise_if_cancelled(self) -> None:
+        """End the job as cancelled if somebody asked for that."""
+        reason = reason_of(self._key)
+        if reason is not None:
+            raise CancelJob(reason)
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there have been with this one: what Django's TaskResult calls it."""
+        return self.attempt
 
     @property
     def is_last_attempt(self) -> bool:
@@ -54,4 +76,6 @@ def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobCo
         args=args,
         kwargs=kwargs,
         headers=decode_headers(claim.headers),
+        deadline=None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
+        _key=(claim.id, claim.fence),
     )

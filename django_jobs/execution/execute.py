@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django_jobs import clock
 from django_jobs.conf import get_settings
-from django_jobs.definitions.arguments import clean_text, decode_call, encode_result
+from django_jobs.definitions.arguments import clean_bytes, clean_text, decode_call, encode_result
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.outcomes import (
     Claim,
@@ -22,20 +23,24 @@ from django_jobs.definitions.outcomes import (
 )
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
-from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, RetryLater, Snooze
+from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
+from django_jobs.execution.cancelling import TaskBody, reason_of
 from django_jobs.execution.context import JobContext, _current, make_context
+from django_jobs.execution.timeouts import call_in_time, in_time, message
 from django_jobs.middleware import around
 
 
 def execute(claim: Claim) -> Outcome:
     """Run the body of a `def` job in this thread and return what it came to."""
+    if _must_not_begin(claim):
+        return GivenBack()
     try:
         spec, context = _prepare(claim)
     except Exception as error:
         return _hopeless(error)
     try:
         with _as_current(context), around(context):
-            value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+            value = call_in_time(claim, spec.function, *_leading(spec, context), *context.args, **context.kwargs)
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return _outcome_of(claim, error)
     return _succeeded(value)
@@ -43,22 +48,51 @@ def execute(claim: Claim) -> Outcome:
 
 async def aexecute(claim: Claim) -> Outcome:
     """Run the body of an `async def` job on this loop and return what it came to."""
+    if _must_not_begin(claim):
+        return GivenBack()
     try:
         spec, context = _prepare(claim)
     except Exception as error:
         return _hopeless(error)
+    body = TaskBody(claim)
     try:
         with _as_current(context):
             async with around(context):
-                value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+                # The body alone, not what surrounds it.
+                with body, in_time(claim, body):
+                    value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            return GivenBack(begun=True)  # the worker stops
-        return _outcome_of(claim, error)
+        return _outcome_of_cancellation(claim, body, error)
     except BaseException as error:
         return _outcome_of(claim, error)
     return _succeeded(value)
+
+
+def timed_out(claim: Claim, cause: BaseException | None = None) -> Outcome:
+    """Return what an attempt comes to whose time was up; also for one whose body cannot be made to end."""
+    error = JobTimeout(message(claim))
+    error.__cause__ = cause
+    return _outcome_of(claim, error)
+
+
+def _must_not_begin(claim: Claim) -> bool:
+    """Tell whether the body is too late or not wanted any more: it goes back as if never claimed, and ends there."""
+    if claim.expires is not None and clock.monotonic() >= claim.expires:
+        return True
+    return reason_of((claim.id, claim.fence)) is not None
+
+
+def _outcome_of_cancellation(claim: Claim, body: TaskBody, error: asyncio.CancelledError) -> Outcome:
+    """Tell who cancelled the task: its deadline, a person, the worker that stops, or the body itself."""
+    if body.is_late:
+        return timed_out(claim, error)
+    reason = reason_of((claim.id, claim.fence))
+    if reason is not None:
+        return Stopped(reason)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return GivenBack(begun=True)
+    return _outcome_of(claim, error)
 
 
 def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
@@ -116,7 +150,7 @@ def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
                 return Failed(report)
             return _with_delay(claim, error, lambda delay: Retried(report, delay))
     report = _report(error)
-    if claim.attempt >= claim.max_attempts:
+    if claim.attempt >= claim.max_attempts or not get_spec(claim.name).may_retry(error):
         return Failed(report)
     return _retried(claim, error, report)
 
@@ -157,7 +191,7 @@ def _report(error: BaseException) -> ErrorReport:
     return ErrorReport(
         class_path=clean_text(f"{kind.__module__}.{kind.__qualname__}", 300),
         message=clean_text(_message(error), 10_000),
-        traceback=clean_text(text),
+        traceback=clean_bytes(text, get_settings().MAX_TRACEBACK_BYTES),
         exception=error,
     )
 

@@ -76,7 +76,10 @@ def _columns(spec: JobSpec, options: ResolvedOptions) -> dict[str, Any]:
         "lifo": options.lifo,
         "run_after": options.run_after if isinstance(options.run_after, datetime) else None,
         "max_attempts": options.max_attempts,
+        "expires_at": options.expires if isinstance(options.expires, datetime) else None,
+        "timeout": options.timeout,
         "max_stalls": options.max_stalls,
+        "max_starts": options.max_starts,
         "backoff": to_text(options.backoff),
         "metadata_text": metadata_text(options.metadata) if options.metadata else None,
         **_keep_columns(options.keep),
@@ -99,6 +102,7 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
         # A fifth of the price of Job(...), which sorts out keywords and asks for defaults.
         Job.from_db(using, _DEFAULTS, (columns | own).values()),
         delay=options.run_after if isinstance(options.run_after, float) else None,
+        expires_after=options.expires if isinstance(options.expires, float) else None,
         key_seconds=None if key is None else options.idempotency_ttl,
         metadata=options.metadata or None,
     )

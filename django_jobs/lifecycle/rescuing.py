@@ -86,7 +86,7 @@ def _rescue(using: str, ids: list[UUID], begun: Collection[UUID] | None) -> int:
     ring([Bell(row.id, row.queue_name, row.rank) for row in rows if row.state == State.READY and not row.suspect])
     for row in rows:
         if row.state == State.FAILED:
-            logger.error("Job %s (%s) failed: %s", row.id, row.name, rescuing.DIED_TOO_OFTEN)
+            logger.error("Job %s (%s) failed: %s", row.id, row.name, row.error)
     return len(rows)
 
 

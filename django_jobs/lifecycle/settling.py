@@ -14,7 +14,7 @@ from django_jobs.errors import UnknownJob
 from django_jobs.lifecycle.dispatching import HORIZON, ring
 from django_jobs.signals import attempt_ended, job_failed
 from django_jobs.states import State
-from django_jobs.transitions.ending import Written, end, still_owned
+from django_jobs.transitions.ending import Written, end, error_of, still_owned
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
 
@@ -116,8 +116,8 @@ def _announce(settled: Settled) -> None:
     for each, row in settled.written:
         if listened:
             attempt_ended.send_robust(sender=_sender(each.claim), claim=each.claim, outcome=each.outcome)
-        if row.state == State.FAILED and isinstance(each.outcome, Failed):
-            report_failure(each.claim, each.outcome.error)
+        if row.state == State.FAILED:
+            report_failure(each.claim, error_of(each.outcome, row))
 
 
 def report_failure(claim: Claim, error: ErrorReport) -> None:

@@ -49,10 +49,10 @@ def due(using: str, queue_name: str, present: datetime, *, suspect: bool = False
     for first, last in due_ranges(using, queue_name, present, suspect=suspect):
         oldest_first = ("-rank", "-id") if is_lifo(first) else ("rank", "id")
         rows = ready.filter(rank__range=(first, last)).order_by(*oldest_first)
-        page = list(rows.values_list("rank", "name", "expires_at")[: LOOKED_AT + 1])
+        page = list(rows.values_list("rank", "name", "expires_at", "starts")[: LOOKED_AT + 1])
         has_more |= len(page) > LOOKED_AT
-        for rank, name, expires_at in page[:LOOKED_AT]:
-            if expires_at is not None and expires_at <= present:
+        for rank, name, expires_at, starts in page[:LOOKED_AT]:
+            if expires_at is not None and expires_at <= present and not starts:
                 continue
             seen += 1
             names.add(name)

@@ -99,6 +99,7 @@ class Job(models.Model):
     lifo = models.BooleanField(_("last in, first out"), default=False)
     run_after = models.DateTimeField(_("run after"))
     rank = models.BigIntegerField(editable=False)
+    # What has not been started by then never is.
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     enqueued_at = models.DateTimeField(_("enqueued at"))
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
@@ -107,8 +108,11 @@ class Job(models.Model):
     # Ownership. `fence` only grows; a write that carries an old one changes nothing.
     owner = models.UUIDField(_("worker"), null=True, blank=True)
     fence = models.IntegerField(default=0, editable=False)
+    timeout = models.FloatField(_("timeout"), null=True, blank=True)
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
+    # While it is set, `error` holds the reason that was given.
     cancel_requested = models.BooleanField(_("cancel requested"), default=False)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True, blank=True)
     # A worker died under this job: it starts alone, in a process of its own, until it ends cleanly.
     suspect = models.BooleanField(_("suspect"), default=False)
 
@@ -116,6 +120,7 @@ class Job(models.Model):
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
     max_attempts = models.PositiveSmallIntegerField(_("most attempts"), default=1)
     starts = models.PositiveIntegerField(_("starts"), default=0)
+    max_starts = models.PositiveIntegerField(_("most starts"), null=True, blank=True)
     stalls = models.PositiveSmallIntegerField(_("stalls"), default=0)
     max_stalls = models.PositiveSmallIntegerField(_("most stalls"), default=3)
     backoff = models.CharField(_("backoff"), max_length=200, blank=True, default="")
@@ -176,6 +181,13 @@ class Job(models.Model):
                 fields=("owner",),
                 only=Q(state="running"),
                 otherwise=("owner",),
+            ),
+            # What waits and may expire: few rows, or none.
+            PartialIndex(
+                name="django_jobs_expiry",
+                fields=("expires_at",),
+                only=Q(state="ready", starts=0, expires_at__isnull=False),
+                otherwise=("state", "starts", "expires_at"),
             ),
             # One row a key.
             PartialIndex(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connections
 
+from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim
 from django_jobs.definitions.rank import BAND_SIZE, due_at, due_range, is_lifo
 from django_jobs.models import Queue, Worker
@@ -132,7 +133,7 @@ def leftovers(using: str, ids: Collection[UUID], names: Sequence[str]) -> list[L
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
-    startable = f"{_ready(sql, False)} AND NOT cancel_requested"
+    startable = f"{_ready(sql, False)} AND NOT cancel_requested AND {_not_expired(sql)}"
     rows = sql.query(
         f"SELECT id, queue_name, rank, CASE WHEN {startable} THEN 1 ELSE 0 END, name FROM {sql.job} WHERE {among}",
         parameters,
@@ -166,17 +167,18 @@ def _claim(
     workers, queues = quote(Worker._meta.db_table), quote(Queue._meta.db_table)
     guard = (
         f"{where} AND {_ready(sql, suspect)} AND NOT cancel_requested "
-        f"AND (expires_at IS NULL OR expires_at > {sql.now}) AND {known} "
+        f"AND {_not_expired(sql)} AND {known} "
         f"AND queue_name NOT IN (SELECT q.name FROM {queues} AS q WHERE q.paused)"
     )
     rows = sql.update(
         f"state = '{CLAIM.target.value}', owner = %s, fence = fence + 1, attempt = attempt + 1, starts = starts + 1, "
-        f"started_at = {sql.now}",
+        # By the claim: the body may begin, and so end, a moment later.
+        f"started_at = {sql.now}, deadline_at = CASE WHEN timeout IS NULL THEN NULL ELSE {sql.later('timeout')} END",
         [sql.id_parameter(worker)],
         guard,
         [*parameters, *known_parameters],
-        "id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, headers, "
-        f"{sql.epoch('enqueued_at')}",
+        "id, name, queue_name, rank, fence, attempt, starts, max_attempts, timeout, backoff, arguments, headers, "
+        f"{sql.epoch('enqueued_at')}, {sql.epoch('expires_at')} - {sql.epoch(sql.now)}",
         order=order,
         limit=limit,
         skip_locked=True,
@@ -187,7 +189,8 @@ def _claim(
 
 
 def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
-    id, name, queue_name, rank, fence, attempt, starts, max_attempts, backoff, arguments, headers, enqueued = row
+    id, name, queue_name, rank, fence, attempt, starts, max_attempts, timeout, *call = row
+    backoff, arguments, headers, enqueued, time_left = call
     return Claim(
         id=sql.read_id(id),
         name=name,
@@ -202,7 +205,15 @@ def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
         headers=headers,
         backoff=backoff,
         enqueued=enqueued,
+        timeout=timeout,
+        # One that was started before has kept its time.
+        expires=None if time_left is None or starts > 1 else clock.monotonic() + time_left,
     )
+
+
+def _not_expired(sql: Dialect) -> str:
+    """Expiry is about the first start: a job that was started in time may be tried again later."""
+    return f"(expires_at IS NULL OR starts > 0 OR expires_at > {sql.now})"
 
 
 def _ready(sql: Dialect, suspect: bool) -> str:

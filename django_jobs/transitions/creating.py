@@ -22,11 +22,12 @@ CHUNK = 1000
 class NewJob:
     """A row to insert, complete but for what the database's clock decides.
 
-    `job.run_after`: a moment; `delay`: seconds from the INSERT; neither: at once.
+    `job.run_after`: a moment; `delay`: seconds from the INSERT; neither: at once. The same for the expiry.
     """
 
     job: Job
     delay: float | None = None
+    expires_after: float | None = None
     key_seconds: float | None = None
     metadata: Mapping[str, Fact] | None = None
 
@@ -60,7 +61,7 @@ _STORED = {
     for field in Job._meta.concrete_fields
     if field.attname not in _DECIDED
 }
-_COLUMNS = {**_STORED, "delay": "float8", "key_seconds": "float8"}
+_COLUMNS = {**_STORED, "delay": "float8", "expires_after": "float8", "key_seconds": "float8"}
 _stored_values = attrgetter(*_STORED)
 
 
@@ -130,7 +131,7 @@ def _insert_metadata(using: str, drafts: Sequence[NewJob]) -> None:
 
 
 def _record(draft: NewJob) -> Row:
-    return (*_stored_values(draft.job), draft.delay, draft.key_seconds)
+    return (*_stored_values(draft.job), draft.delay, draft.expires_after, draft.key_seconds)
 
 
 def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
@@ -140,13 +141,18 @@ def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
         "run_after": due,
         "rank": sql.rank(sql.latest(due, sql.now)),
         "enqueued_at": sql.now,
-        "key_expires_at": f"CASE WHEN o.key_seconds IS NULL THEN NULL ELSE {sql.later('o.key_seconds')} END",
+        "expires_at": f"COALESCE(o.expires_at, {_later_if_given(sql, 'o.expires_after')})",
+        "key_expires_at": _later_if_given(sql, "o.key_seconds"),
     }
-    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}"
+    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
     return sql.insert(_COLUMNS, records, values, returning)
 
 
-def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float) -> None:
+def _later_if_given(sql: Dialect, seconds: str) -> str:
+    return f"CASE WHEN {seconds} IS NULL THEN NULL ELSE {sql.later(seconds)} END"
+
+
+def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float, expires_at: float | None) -> None:
     job = draft.job
     job.state = State.READY
     job.rank = rank
@@ -155,5 +161,7 @@ def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float) ->
     given: datetime | None = job.run_after
     if given is None:
         job.run_after = datetime.fromtimestamp(run_after, UTC)
+    if draft.expires_after is not None and expires_at is not None:
+        job.expires_at = datetime.fromtimestamp(expires_at, UTC)
     if draft.key_seconds is not None:
         job.key_expires_at = job.enqueued_at + timedelta(seconds=draft.key_seconds)

@@ -1,7 +1,8 @@
 """succeed, fail, retry, snooze, stop, give back: what an attempt came to, written by those who still own it.
 
 Every statement is guarded by state, fence and owner, so a worker that lost its claim changes nothing. A cancel that
-was asked for in the meantime wins over every end except success, in the same statement.
+was asked for in the meantime wins over every end except success, in the same statement; and what would start again
+fails if it has started as often as max_starts allows.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,9 @@ from django_jobs.transitions.sql.base import Dialect, portions
 PATIENCE_MILLISECONDS = 50
 # Tracebacks are long, and no statement may be.
 RECORDS = 20
-CANCELLED_WHILE_RUNNING = "Cancelled while it was running."
+STARTED_TOO_OFTEN = "It was started as often as max_starts allows and did not end."
+# Of very many attempts the first tell how it began and the last how it stands.
+FIRST_KEPT, LAST_KEPT = 5, 45
 NO_ERROR = ErrorReport(class_path="", message="", traceback="")
 
 
@@ -74,7 +77,7 @@ def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = F
     written: list[tuple[Ended, Written]] = []
     for group in by_move.values():
         written += _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
-    _keep_attempts(using, [each for each, _ in written], now)
+    _keep_attempts(using, written, now)
     return written
 
 
@@ -140,14 +143,29 @@ def _record(sql: Dialect, each: Ended, now: float) -> tuple[Any, ...]:
     return claim.id, claim.fence, claim.owner, each.started - now, each.finished - now, delay, text, begun
 
 
+# A body that never began gives its start back.
+_STARTED_TOO_OFTEN = "o.begun = 1 AND j.starts >= j.max_starts"
+# A move to ready ends the job all the same. No NOT before it: max_starts may be NULL.
+_ENDS = f"j.cancel_requested OR ({_STARTED_TOO_OFTEN})"
+
+
 def _target(move: Move) -> str:
     if not move.yields_to_cancel:
         return f"'{move.target.value}'"
-    return f"CASE WHEN j.cancel_requested THEN '{State.CANCELLED.value}' ELSE '{move.target.value}' END"
+    too_often = f"WHEN {_STARTED_TOO_OFTEN} THEN '{State.FAILED.value}' " if move.target is State.READY else ""
+    return f"CASE WHEN j.cancel_requested THEN '{State.CANCELLED.value}' {too_often}ELSE '{move.target.value}' END"
 
 
-def _unless_cancelled(value: str, otherwise: str) -> str:
-    return f"CASE WHEN j.cancel_requested THEN {otherwise} ELSE {value} END"
+def _error_unless_ended(error: str) -> str:
+    """The reason of the person who cancelled is there already; it stays."""
+    return (
+        f"error = CASE WHEN j.cancel_requested THEN j.error "
+        f"WHEN {_STARTED_TOO_OFTEN} THEN {STARTED_TOO_OFTEN!r} ELSE {error} END"
+    )
+
+
+def _error_unless_cancelled(error: str) -> str:
+    return f"error = CASE WHEN j.cancel_requested THEN j.error ELSE {error} END"
 
 
 def _times(sql: Dialect, kept: str) -> list[str]:
@@ -159,6 +177,13 @@ def _kept(sql: Dialect, state: State, since: str = "o.ended") -> str:
     return keep_until(sql, state, since=since, prefix="j.")
 
 
+def _kept_if_ended(sql: Dialect, since: str) -> str:
+    return (
+        f"CASE WHEN j.cancel_requested THEN {_kept(sql, State.CANCELLED, since)} "
+        f"WHEN {_STARTED_TOO_OFTEN} THEN {_kept(sql, State.FAILED, since)} ELSE NULL END"
+    )
+
+
 def _clean_end() -> list[str]:
     """An attempt that ended by itself clears its job of suspicion."""
     return ["suspect = FALSE", "stalls = 0"]
@@ -168,8 +193,8 @@ def _ready_later(sql: Dialect) -> list[str]:
     moment = sql.later("o.delay")
     return [
         f"started_at = {sql.later('o.began')}",
-        f"finished_at = {_unless_cancelled('NULL', sql.later('o.ended'))}",
-        f"keep_until = {_unless_cancelled('NULL', _kept(sql, State.CANCELLED))}",
+        f"finished_at = CASE WHEN {_ENDS} THEN {sql.later('o.ended')} ELSE NULL END",
+        f"keep_until = {_kept_if_ended(sql, 'o.ended')}",
         f"run_after = {moment}",
         f"rank = {sql.rank(moment)}",
     ]
@@ -183,22 +208,29 @@ _SETS = {
         "suspect = FALSE",
     ],
     FAIL.name: lambda sql: [
-        *_times(sql, _unless_cancelled(_kept(sql, State.FAILED), _kept(sql, State.CANCELLED))),
-        "error = o.text",
+        *_times(
+            sql,
+            f"CASE WHEN j.cancel_requested THEN {_kept(sql, State.CANCELLED)} ELSE {_kept(sql, State.FAILED)} END",
+        ),
+        _error_unless_cancelled("o.text"),
         "suspect = FALSE",
     ],
-    RETRY.name: lambda sql: [*_ready_later(sql), "error = o.text", *_clean_end()],
+    RETRY.name: lambda sql: [*_ready_later(sql), _error_unless_ended("o.text"), *_clean_end()],
     SNOOZE.name: lambda sql: [
         *_ready_later(sql),
-        f"error = {_unless_cancelled('j.error', repr(CANCELLED_WHILE_RUNNING))}",
+        _error_unless_ended("j.error"),
         "attempt = j.attempt - 1",
         *_clean_end(),
     ],
-    STOP.name: lambda sql: [*_times(sql, _kept(sql, State.CANCELLED)), "error = o.text", "suspect = FALSE"],
+    STOP.name: lambda sql: [
+        *_times(sql, _kept(sql, State.CANCELLED)),
+        _error_unless_cancelled("o.text"),
+        "suspect = FALSE",
+    ],
     GIVE_BACK.name: lambda sql: [
-        f"finished_at = {_unless_cancelled('NULL', sql.now)}",
-        f"keep_until = {_unless_cancelled('NULL', _kept(sql, State.CANCELLED, '0'))}",
-        f"error = {_unless_cancelled('j.error', repr(CANCELLED_WHILE_RUNNING))}",
+        f"finished_at = CASE WHEN {_ENDS} THEN {sql.now} ELSE NULL END",
+        f"keep_until = {_kept_if_ended(sql, '0')}",
+        _error_unless_ended("j.error"),
         "started_at = NULL",
         "attempt = j.attempt - 1",
         "starts = j.starts - CASE WHEN o.begun = 1 THEN 0 ELSE 1 END",
@@ -206,14 +238,9 @@ _SETS = {
 }
 
 
-def _keep_attempts(using: str, ended: Sequence[Ended], now: float) -> None:
+def _keep_attempts(using: str, written: Sequence[tuple[Ended, Written]], now: float) -> None:
     """Record the attempts of jobs whose first attempt did not succeed. Hand-backs are none."""
-    kept = [
-        each
-        for each in ended
-        if isinstance(each.outcome, Failed | Retried)
-        or (isinstance(each.outcome, Succeeded | Stopped) and each.claim.attempt > 1)
-    ]
+    kept = [(each, row) for each, row in written if _is_kept(each, row)]
     if not kept:
         return
     sql = dialect(using)
@@ -221,27 +248,61 @@ def _keep_attempts(using: str, ended: Sequence[Ended], now: float) -> None:
     Attempt.objects.using(using).bulk_create(
         [
             _attempt(
-                each.claim,
-                each.outcome,
+                each,
+                row,
                 datetime.fromtimestamp(offset + each.started, UTC),
                 datetime.fromtimestamp(offset + each.finished, UTC),
             )
-            for each in kept
+            for each, row in kept
         ],
         batch_size=RECORDS,
     )
+    _forget_middle(using, [each.claim for each, _ in kept if each.claim.attempt > FIRST_KEPT + LAST_KEPT])
 
 
-def _attempt(claim: Claim, outcome: Outcome, started_at: datetime, finished_at: datetime) -> Attempt:
-    error = outcome.error if isinstance(outcome, Failed | Retried) else NO_ERROR
+def _is_kept(each: Ended, row: Written) -> bool:
+    match each.outcome:
+        case Failed() | Retried():
+            return True
+        case Succeeded() | Stopped():
+            return each.claim.attempt > 1
+    return row.state == State.FAILED
+
+
+def _attempt(each: Ended, row: Written, started_at: datetime, finished_at: datetime) -> Attempt:
+    claim, error = each.claim, error_of(each.outcome, row)
     return Attempt(
         job_id=claim.id,
         number=claim.attempt,
         worker=claim.owner,
         started_at=started_at,
         finished_at=finished_at,
-        outcome="retrying" if isinstance(outcome, Retried) else move_of(outcome).target.value,
+        outcome=_told(each.outcome, row),
         error_class=error.class_path[:300],
         message=error.message,
         traceback=error.traceback,
     )
+
+
+def error_of(outcome: Outcome, row: Written) -> ErrorReport:
+    """Return what an attempt failed by."""
+    if isinstance(outcome, Failed | Retried):
+        return outcome.error
+    if row.state == State.FAILED:
+        return ErrorReport(class_path="django_jobs.StartedTooOften", message=STARTED_TOO_OFTEN, traceback="")
+    return NO_ERROR
+
+
+def _told(outcome: Outcome, row: Written) -> str:
+    if isinstance(outcome, Failed | Retried):
+        return "retrying" if row.state == State.READY else State.FAILED.value
+    return row.state.value
+
+
+def _forget_middle(using: str, claims: Sequence[Claim]) -> None:
+    """A job of ten thousand attempts must not fill the table."""
+    for claim in claims:
+        middle = Attempt.objects.using(using).filter(
+            job_id=claim.id, number__gt=FIRST_KEPT, number__lte=claim.attempt - LAST_KEPT
+        )
+        middle._raw_delete(using)

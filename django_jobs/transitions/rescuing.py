@@ -8,7 +8,7 @@ from django.db import connections
 
 from django_jobs.models import Attempt, Job, Worker
 from django_jobs.states import GIVE_BACK, RESCUE, State
-from django_jobs.transitions.ending import CANCELLED_WHILE_RUNNING
+from django_jobs.transitions.ending import STARTED_TOO_OFTEN
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 
@@ -27,6 +27,7 @@ class Rescued:
     rank: int
     state: State
     suspect: bool
+    error: str
 
 
 def beat(using: str, workers: Collection[UUID]) -> set[UUID]:
@@ -122,22 +123,23 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
-    over = "stalls + 1 > max_stalls"
-    ends = f"cancel_requested OR {over}"
+    too_many_deaths, too_many_starts = "stalls + 1 > max_stalls", "starts >= max_starts"
+    ends = f"cancel_requested OR {too_many_deaths} OR COALESCE({too_many_starts}, FALSE)"
     where = f"{among} AND {_orphaned(using)}"
     _keep_stalls(using, ids)
     # Old values are read before they change: MySQL assigns from left to right.
     sets = (
         f"state = CASE WHEN cancel_requested THEN '{State.CANCELLED.value}' "
-        f"WHEN {over} THEN '{State.FAILED.value}' ELSE '{RESCUE.target.value}' END, "
-        f"error = CASE WHEN cancel_requested THEN %s WHEN {over} THEN %s ELSE error END, "
+        f"WHEN {ends} THEN '{State.FAILED.value}' ELSE '{RESCUE.target.value}' END, "
+        f"error = CASE WHEN cancel_requested THEN error WHEN {too_many_deaths} THEN %s "
+        f"WHEN {too_many_starts} THEN %s ELSE error END, "
         f"finished_at = CASE WHEN {ends} THEN {sql.now} ELSE NULL END, "
         f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} "
-        f"WHEN {over} THEN {keep_until(sql, State.FAILED)} ELSE NULL END, "
+        f"WHEN {ends} THEN {keep_until(sql, State.FAILED)} ELSE NULL END, "
         f"attempt = CASE WHEN {ends} THEN attempt ELSE attempt - 1 END, "
         f"suspect = NOT ({ends}), stalls = stalls + 1, owner = NULL, deadline_at = NULL"
     )
-    return _taken(using, sets, [CANCELLED_WHILE_RUNNING, DIED_TOO_OFTEN], where, parameters)
+    return _taken(using, sets, [DIED_TOO_OFTEN, STARTED_TOO_OFTEN], where, parameters)
 
 
 def _take_spared(using: str, ids: Sequence[UUID]) -> list[Rescued]:
@@ -150,22 +152,21 @@ def _give_back(using: str, where: str, parameters: Sequence[object]) -> list[Res
     sql = dialect(using)
     sets = (
         f"state = CASE WHEN cancel_requested THEN '{State.CANCELLED.value}' ELSE '{GIVE_BACK.target.value}' END, "
-        f"error = CASE WHEN cancel_requested THEN %s ELSE error END, "
         f"finished_at = CASE WHEN cancel_requested THEN {sql.now} ELSE NULL END, "
         f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} ELSE NULL END, "
         "started_at = NULL, attempt = attempt - 1, starts = starts - 1, owner = NULL, deadline_at = NULL"
     )
-    return _taken(using, sets, [CANCELLED_WHILE_RUNNING], where, parameters)
+    return _taken(using, sets, [], where, parameters)
 
 
 def _taken(
     using: str, sets: str, set_parameters: Sequence[object], where: str, parameters: Sequence[object]
 ) -> list[Rescued]:
     sql = dialect(using)
-    returning = "id, name, queue_name, rank, state, suspect"
+    returning = "id, name, queue_name, rank, state, suspect, error"
     return [
-        Rescued(sql.read_id(id), name, queue_name, int(rank), State(state), bool(suspect))
-        for id, name, queue_name, rank, state, suspect in sql.update(
+        Rescued(sql.read_id(id), name, queue_name, int(rank), State(state), bool(suspect), error)
+        for id, name, queue_name, rank, state, suspect, error in sql.update(
             sets, set_parameters, where, parameters, returning, skip_locked=True
         )
     ]

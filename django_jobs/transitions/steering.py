@@ -30,18 +30,29 @@ _RETURNING = "id, queue_name, rank, suspect"
 def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
     """Cancel those that have not started, and flag those that run: every end of theirs but success becomes cancelled.
 
-    In one statement: between two a job could go from one kind to the other, and none would see it.
+    The reason goes into `error` at once, and what ends a flagged job leaves it there. In one statement: between two
+    a job could go from one kind to the other, and none would see it.
     """
     sql = dialect(using)
     runs = "state = 'running'"
     # The state comes last: MySQL assigns from left to right.
     sets = (
-        f"cancel_requested = {runs}, error = CASE WHEN {runs} THEN error ELSE %s END, "
+        f"cancel_requested = {runs}, cancel_requested_at = {sql.now}, error = %s, "
         f"finished_at = CASE WHEN {runs} THEN NULL ELSE {sql.now} END, "
         f"keep_until = CASE WHEN {runs} THEN NULL ELSE {keep_until(sql, State.CANCELLED)} END, "
         f"state = CASE WHEN {runs} THEN state ELSE '{CANCEL.target.value}' END"
     )
     return _move(sql, sets, [reason[:500]], ids, f"({_from(CANCEL)} OR ({runs} AND NOT cancel_requested))")
+
+
+def asked_to_cancel(using: str, owner: UUID) -> dict[tuple[UUID, int], str]:
+    """Return the running jobs of a worker that were asked to cancel, by id and fence, with the reasons."""
+    sql = dialect(using)
+    rows = sql.query(
+        f"SELECT id, fence, error FROM {sql.job} WHERE state = 'running' AND owner = %s AND cancel_requested",
+        [sql.id_parameter(owner)],
+    )
+    return {(sql.read_id(id), fence): reason for id, fence, reason in rows}
 
 
 def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Moved]:
@@ -50,7 +61,7 @@ def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Mo
     attempts = "attempt = 0, " if reset_attempts else "max_attempts = max_attempts + 1, "
     sets = (
         f"state = '{RETRY_BY_HAND.target.value}', {attempts}starts = 0, stalls = 0, suspect = FALSE, "
-        "cancel_requested = FALSE, expires_at = NULL, error = '', result_text = NULL, "
+        "cancel_requested = FALSE, cancel_requested_at = NULL, expires_at = NULL, error = '', result_text = NULL, "
         f"started_at = NULL, finished_at = NULL, keep_until = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
     )
     return _move(sql, sets, [], ids, _from(RETRY_BY_HAND))

@@ -4,6 +4,7 @@ The child writes which bodies run, and that its loop turns; the supervisor write
 Each field has one writer. It survives the child: that is how the supervisor knows whom to blame.
 """
 
+import math
 import mmap
 import os
 import struct
@@ -15,7 +16,7 @@ from django_jobs import clock
 _WORKER = struct.Struct("=16s")
 _TIME = struct.Struct("=d")
 _COUNT = struct.Struct("=Q")
-_SLOT = struct.Struct("=16sd")
+_SLOT = struct.Struct("=16sdd")
 
 (
     _WORKER_AT,
@@ -57,13 +58,15 @@ class Board:
         """Say under which incarnation the child works from now on."""
         _WORKER.pack_into(self._memory, _WORKER_AT, worker.bytes)
 
-    def begin(self, slot: int, job: UUID) -> None:
-        """Say that the body of a job starts in a slot."""
-        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, clock.monotonic())
+    def begin(self, slot: int, job: UUID, timeout: float | None = None) -> None:
+        """Say that the body of a job starts in a slot, and how many seconds it may take."""
+        present = clock.monotonic()
+        deadline = math.inf if timeout is None else present + timeout
+        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, present, deadline)
 
     def end(self, slot: int) -> None:
         """Say that the body in a slot is over."""
-        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, _NOBODY, 0.0)
+        _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, _NOBODY, 0.0, math.inf)
 
     def tick(self) -> None:
         """Say that the child's loop turns."""
@@ -134,15 +137,19 @@ class Board:
 
     def running(self) -> dict[UUID, float]:
         """Return the jobs whose bodies run, and since when."""
-        found = {}
-        for slot in range(self.slots):
-            raw, since = _SLOT.unpack_from(self._memory, _SLOTS_AT + slot * _SLOT.size)
-            if raw != _NOBODY:
-                found[UUID(bytes=raw)] = since
-        return found
+        return {UUID(bytes=raw): since for raw, since, _ in self._slots()}
+
+    def overdue(self, seconds: float) -> list[UUID]:
+        """Return the jobs whose bodies run although their time was up so many seconds ago."""
+        latest = clock.monotonic() - seconds
+        return [UUID(bytes=raw) for raw, _, deadline in self._slots() if deadline < latest]
 
     def close(self) -> None:
         self._memory.close()
+
+    def _slots(self) -> list[tuple[bytes, float, float]]:
+        slots = (_SLOT.unpack_from(self._memory, _SLOTS_AT + slot * _SLOT.size) for slot in range(self.slots))
+        return [(raw, since, deadline) for raw, since, deadline in slots if raw != _NOBODY]
 
     def _worker(self, place: int) -> UUID | None:
         (raw,) = _WORKER.unpack_from(self._memory, place)

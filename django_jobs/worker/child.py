@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from django_jobs.worker.worker import Worker
 
 ENVIRONMENT = "DJANGO_JOBS_CHILD"
+# The exit status of a child that ends although there is work.
+RECYCLED = 75
 # Seconds an orphan may still work: nobody beats for it any more.
 ORPHAN_SHARE = 0.5
 
@@ -56,7 +58,7 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     # A body that was handed back may still run in its thread; it must not keep the process.
-    os._exit(0)
+    os._exit(RECYCLED if worker.is_recycled else 0)
 
 
 def _watch_parent(lifeline: int, worker: "Worker", board: Board, patience: float) -> None:

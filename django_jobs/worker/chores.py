@@ -11,10 +11,13 @@ from django_jobs import clock
 from django_jobs.conf import get_settings
 from django_jobs.definitions.queues import ageing
 from django_jobs.errors import TransportError
+from django_jobs.execution.cancelling import hear
 from django_jobs.lifecycle.ageing import age_queue
+from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.transitions.chores import claim_chore
+from django_jobs.transitions.steering import asked_to_cancel
 from django_jobs.transports import Transport
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import close_connections, use_own_connection
@@ -28,6 +31,7 @@ logger = logging.getLogger("django_jobs")
 FRESH_SECONDS = 2.0
 # Between two pages of jobs that age.
 AGEING_PAGE_SECONDS = 0.1
+EXPIRE_SECONDS = 1.0
 # The full sweep goes at this pace when nothing is known to be lost, and begins again after a pause.
 FULL_PAGE_SECONDS, FULL_PAUSE_SECONDS = 1.0, 60.0
 # Who takes up a long chore holds it for so long and renews that with each step.
@@ -40,7 +44,7 @@ class Chores(Service):
     def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
         super().__init__()
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "rescue", "ageing", "prune"), 0.0)
+        self._next = dict.fromkeys(("look around", "rescue", "ageing", "expire", "prune"), 0.0)
         if transport.hands_out:
             self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
@@ -59,6 +63,7 @@ class Chores(Service):
             self._look_around()
             self._rescue()
             self._age()
+            self._expire()
             self._prune()
             if self._transport.hands_out:
                 self._ring_again()
@@ -76,6 +81,12 @@ class Chores(Service):
         if self._is_time("look around", 1.0):
             self._watch.refresh()
             self._incarnation.synchronize()
+            self._hear_of_cancels()
+
+    def _hear_of_cancels(self) -> None:
+        """Bodies that run here learn within about a second that they were asked to stop."""
+        if self._board.running():
+            hear(asked_to_cancel(self._incarnation.using, self._incarnation.id))
 
     def _ring_again(self) -> None:
         using = self._incarnation.using
@@ -143,6 +154,11 @@ class Chores(Service):
                 self._ageing = age_queue(using, queue_name, every)
                 return
         self._next["ageing"] = clock.monotonic() + 1.0
+
+    def _expire(self) -> None:
+        using = self._incarnation.using
+        if self._is_time("expire", EXPIRE_SECONDS) and claim_chore(using, "expire", EXPIRE_SECONDS):
+            expire_jobs(using)
 
     def _may_judge(self, dead_after: float) -> bool:
         """Who could not beat itself calls nobody else dead: perhaps it is the database that was away."""

@@ -42,21 +42,21 @@ def close_connections() -> None:
     connections.close_all()
 
 
-def care_for_connections() -> None:
+def care_for_connections(*, distrust: bool = False) -> None:
     """Leave this thread's connections clean after a body, and open: a reconnect per job would cost more than the job.
 
-    Closed is what a body left in a transaction, what broke, and what is old. Whatever a body did to a connection:
-    this raises nothing, for the thread has more jobs to run.
+    Closed is what a body left in a transaction, what broke, what is old, and with `distrust` all. Whatever a body did
+    to a connection: this raises nothing, for the thread has more jobs to run.
     """
     for connection in connections.all(initialized_only=True):
         try:
-            _care(connection)
+            _care(connection, distrust)
         except Exception:
             logger.exception("A job left the connection %r in a state that cannot be mended.", connection.alias)
             connection.connection = None
 
 
-def _care(connection: BaseDatabaseWrapper) -> None:
+def _care(connection: BaseDatabaseWrapper, distrust: bool) -> None:
     ages: dict[str, tuple[object, float]] = _ages.__dict__
     now = clock.monotonic()
     raw = connection.connection
@@ -68,7 +68,7 @@ def _care(connection: BaseDatabaseWrapper) -> None:
         since = now
     if connection.in_atomic_block or not connection.get_autocommit():
         _abandon(connection)
-    elif now - since > OLDEST_SECONDS or (connection.errors_occurred and not connection.is_usable()):
+    elif distrust or now - since > OLDEST_SECONDS or (connection.errors_occurred and not connection.is_usable()):
         connection.close()
     connection.errors_occurred = False
     connection.queries_log.clear()

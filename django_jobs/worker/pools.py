@@ -101,12 +101,13 @@ class ThreadPool:
     def _run(self, slot: int) -> None:
         while (claim := self._next()) is not None:
             self.last_start = started = clock.monotonic()
-            self._board.begin(slot, claim.id)
+            self._board.begin(slot, claim.id, claim.timeout)
             # A context of its own, so that what a body sets there is gone with it.
             outcome = contextvars.copy_context().run(execute, claim)
             finished = clock.monotonic()
             self._board.end(slot)
-            care_for_connections()
+            # What was interrupted may have been in the middle of a command.
+            care_for_connections(distrust=claim.timeout is not None and finished - started >= claim.timeout)
             self._done(Ended(claim, outcome, started, finished))
         close_connections()
 
@@ -200,7 +201,7 @@ class LoopPool:
 
     async def _run_one(self, slot: int, claim: Claim) -> None:
         self.last_start = started = clock.monotonic()
-        self._board.begin(slot, claim.id)
+        self._board.begin(slot, claim.id, claim.timeout)
         body = asyncio.create_task(aexecute(claim), context=contextvars.copy_context())
         self._bodies.add(body)
         try:

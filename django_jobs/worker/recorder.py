@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 
 from django_jobs import clock
-from django_jobs.definitions.outcomes import Claim, Ended, Failed, GivenBack
+from django_jobs.definitions.outcomes import Claim, Ended, GivenBack
 from django_jobs.lifecycle.dispatching import ring
 from django_jobs.lifecycle.rescuing import claims_in_hand, give_back_unknown
 from django_jobs.lifecycle.settling import Settled, settle_and_claim
@@ -195,7 +195,7 @@ class Recorder(Service):
         for each, row in settled.written:
             if not isinstance(each.outcome, GivenBack):
                 desk.ended_count += 1
-            if row.state == State.FAILED and isinstance(each.outcome, Failed):
+            if row.state == State.FAILED:
                 desk.failed_count += 1
         self._board.count(desk.ended_count, desk.failed_count)
 

@@ -21,6 +21,7 @@ from django_jobs.transitions.claiming import any_suspect
 from django_jobs.transitions.rescuing import beat
 from django_jobs.transports import get_transport
 from django_jobs.worker.births import Births, Child
+from django_jobs.worker.child import RECYCLED
 from django_jobs.worker.connections import close_connections, use_own_connection
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.reloading import FileWatch
@@ -168,6 +169,9 @@ class Supervisor:
         self._start_for_suspects()
 
     def _is_hung(self, each: Child, now: float) -> bool:
+        # It should have ended itself, but a body may hold its whole interpreter.
+        if each.board.overdue(2 * self.plan.grace_seconds + LONGEST_END_SECONDS):
+            return True
         last = max(each.board.last_tick, each.started_at)
         return now - last > self._dead_after + 10 and not each.board.running()
 
@@ -200,7 +204,7 @@ class Supervisor:
         if each.board.has_left:
             # One for suspects that has run nothing: there is none that can start here.
             good = each.board.ended > 0 or not each.plan.suspects_only
-            if not each.plan.suspects_only:
+            if not each.plan.suspects_only and each.process.returncode != RECYCLED:
                 self._ended_bursts += 1
         elif self._stop_asked_at is not None and each.board.worker is None:
             return  # told to end before it had begun

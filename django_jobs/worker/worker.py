@@ -4,11 +4,14 @@ import logging
 import queue
 import threading
 from contextlib import suppress
+from uuid import UUID
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
 from django_jobs.definitions.outcomes import Claim, Ended, GivenBack
 from django_jobs.errors import TransportError
+from django_jobs.execution.execute import timed_out
+from django_jobs.execution.timeouts import watch
 from django_jobs.transports import Transport, close_transports, get_transport
 from django_jobs.transports.database import DatabaseTransport
 from django_jobs.worker.board import Board
@@ -57,6 +60,13 @@ class Worker:
         )
         self.desk.on_ended = self.recorder.notice
         self._board = board
+        # Jobs whose bodies go on although their time was up long ago.
+        self._stuck: set[UUID] = set()
+
+    @property
+    def is_recycled(self) -> bool:
+        """Whether this process ends although there may be work, so that another is to take its place."""
+        return bool(self._stuck)
 
     def run(self) -> None:
         """Work until the end. Called in the main thread, which only waits."""
@@ -66,6 +76,7 @@ class Worker:
         close_connections()  # the other threads have their own
         self.fetcher = Fetcher(self._transport, self.desk, self.incarnation, self.watch, on_offer=self.recorder.notice)
         self.chores = Chores(self._transport, self.incarnation, self.watch, self._board)
+        watch.on_stuck = self._recycle
         services = (self.recorder, self.fetcher, self.chores)
         for service in services:
             service.start()
@@ -80,6 +91,12 @@ class Worker:
     def ask_to_stop(self) -> None:
         """End in good order. Asking again changes nothing; the board says when to hurry."""
         self._stop_asked.put(None)
+
+    def _recycle(self, claim: Claim) -> None:
+        """A thread cannot be ended, but a process can: end in good order, and another takes its place."""
+        logger.error("This worker ends because of job %s (%s); another takes its place.", claim.id, claim.name)
+        self._stuck.add(claim.id)
+        self.ask_to_stop()
 
     def _is_stop_asked(self, seconds: float) -> bool:
         """Wait for it, for so long."""
@@ -122,15 +139,22 @@ class Worker:
         self._leave()
 
     def _is_busy(self) -> bool:
+        if self._stuck:  # they are not waited for
+            return bool(self._board.running().keys() - self._stuck or self.desk.ended)
         return bool(self._board.running()) or not self.desk.is_empty()
 
     def _give_back_running(self) -> None:
-        """The time is over: jobs that still run start elsewhere, and what their bodies still do here is fenced."""
+        """The time is over: jobs that still run start elsewhere, and what their bodies still do here is fenced.
+
+        Those whose own time is up have failed.
+        """
         ended = {each.claim.id for each in list(self.desk.ended)}
         running = self._board.running()
-        self._give_back(
-            [each for each in self.desk.claims() if each.id in running and each.id not in ended], begun=True
-        )
+        left = [each for each in self.desk.claims() if each.id in running and each.id not in ended]
+        overdue, now = watch.overdue(), clock.monotonic()
+        for claim in [each for each in left if (each.id, each.fence) in overdue]:
+            self.desk.put_ended(Ended(claim, timed_out(claim), running[claim.id], now))
+        self._give_back([each for each in left if (each.id, each.fence) not in overdue], begun=True)
 
     def _give_back(self, claims: list[Claim], begun: bool) -> None:
         now = clock.monotonic()

@@ -1,5 +1,6 @@
 """The page of one job: all about it, and nothing to change."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -117,3 +118,17 @@ def test_a_job_that_is_gone_is_told_in_words(admin_client):
     job.delete()
     response = admin_client.get(url, follow=True)
     assert "Perhaps it was deleted?" in str(next(iter(response.context["messages"])))
+
+
+def test_a_running_job_that_was_asked_to_stop_says_since_when_and_why(admin_client):
+    fields: dict[str, Any] = {"cancel_requested": True, "error": "The order was withdrawn."}
+    running = rows.put(State.RUNNING, cancel_requested_at=rows.now() - 2 * rows.HOUR, **fields)
+    told = Page(admin_client.get(job_page(running))).text
+    assert "2 h 0 min ago: The order was withdrawn. It may still succeed." in told
+    over = rows.put(State.CANCELLED, cancel_requested_at=rows.now(), **fields)
+    assert "It may still succeed." not in Page(admin_client.get(job_page(over))).text
+
+
+def test_a_job_tells_its_timeout_and_its_deadline(admin_client):
+    page = Page(admin_client.get(job_page(rows.put(State.RUNNING, timeout=90.0, deadline_at=rows.now()))))
+    assert "1 min 30 s" in page.text

@@ -27,12 +27,27 @@ def confirm(client, asked, **answers):
 
 def test_jobs_that_wait_are_cancelled_and_running_ones_are_asked_to_stop(admin_client, messages):
     ready, running, ended = rows.put(), rows.put(State.RUNNING), rows.put(State.SUCCESSFUL)
-    chosen = selection(ready.pk, running.pk, ended.pk, action="cancel")
-    assert messages(admin_client.post(JOBS, chosen, follow=True)) == [
+    asked = ask(admin_client, "cancel", ready, running, ended)
+    assert "2 of 3 jobs will be cancelled, or asked to stop if they run." in Page(asked).text
+    assert rows.fresh(ready).state == "ready"
+    assert messages(confirm(admin_client, asked, reason="The order was withdrawn.")) == [
         "2 of 3 jobs were cancelled, or asked to stop. Only jobs that have not ended can, and each is asked once."
     ]
     assert (rows.fresh(ready).state, rows.fresh(ended).state) == ("cancelled", "successful")
     assert rows.fresh(running).cancel_requested
+    assert rows.fresh(ready).error == rows.fresh(running).error == "The order was withdrawn."
+
+
+def test_a_cancel_needs_no_reason(admin_client):
+    job = rows.put()
+    confirm(admin_client, ask(admin_client, "cancel", job))
+    assert (rows.fresh(job).state, rows.fresh(job).error) == ("cancelled", "Cancelled by hand.")
+
+
+def test_a_reason_that_is_too_long_is_asked_for_again(admin_client):
+    job = rows.put()
+    assert confirm(admin_client, ask(admin_client, "cancel", job), reason="x" * 501).context["form"].errors
+    assert rows.fresh(job).state == "ready"
 
 
 def test_a_scheduled_job_is_made_due(admin_client, messages):

@@ -54,6 +54,16 @@ def test_a_retrying_job_waits_for_its_next_attempt(reasons):
     assert reason.startswith("Its next attempt is at ")
 
 
+def test_a_job_that_may_expire_says_when(reasons):
+    serve()
+    told, _ = reasons(rows.put(expires_at=rows.now() + 2 * rows.HOUR))
+    assert told.startswith("If it is not started by ")
+    assert told.endswith("in 1 h 59 min, it is dropped.")
+    told, _ = reasons(rows.put(expires_at=rows.now() - rows.HOUR))
+    assert told == "It was not started in time, and is about to be dropped."
+    assert reasons(rows.put(expires_at=rows.now() - rows.HOUR, starts=1)) == [DUE]
+
+
 def test_a_paused_queue_is_named_and_linked(admin_client):
     serve()
     Queue.objects.create(name="default", paused=True, paused_at=rows.now())

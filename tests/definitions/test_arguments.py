@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.definitions.arguments import (
     DEEPEST,
     arguments_digest,
+    clean_bytes,
     clean_text,
     decode_call,
     encode_call,
@@ -267,3 +268,20 @@ def test_a_text_is_cleaned_so_that_any_database_takes_it():
     assert cut.endswith("bbb")
     assert "[... cut ...]" in cut
     assert len(clean_text("\ud800" * 100, 100)) <= 100
+
+
+def test_a_text_that_takes_too_many_bytes_is_cut_in_the_middle_and_says_by_how_many():
+    assert clean_bytes("é\0\ud800😀", 1000) == "é\\x00\\ud800😀"
+    assert clean_bytes("é" * 50, 100) == "é" * 50
+    cut = clean_bytes("a" * 5000 + "b" * 5000, 1000)
+    assert len(cut.encode()) <= 1000
+    begin, note, end = cut.split("\n")
+    assert (set(begin), set(end)) == ({"a"}, {"b"})
+    assert note == f"[... {10_000 - len(begin) - len(end):,} bytes cut ...]"
+
+
+@pytest.mark.parametrize("limit", range(1024, 1032))
+def test_no_character_is_cut_in_two(limit):
+    cut = clean_bytes("😀é" * 1000, limit)
+    assert limit - 10 < len(cut.encode()) <= limit
+    assert set(cut.partition("\n")[0]) == {"😀", "é"}

@@ -25,9 +25,12 @@ def says_nothing(): ...
     priority=1,
     lifo=True,
     run_after=10,
+    expires=100,
     max_attempts=11,
     backoff=Fixed(12),
+    timeout=15,
     max_stalls=13,
+    max_starts=14,
     max_payload_bytes=14,
     idempotency_key="15",
     idempotency_ttl=16,
@@ -64,11 +67,16 @@ def test_every_option_has_its_check():
         ("run_after", timedelta(minutes=1), 60.0),
         ("run_after", timedelta(minutes=-1), 0.0),
         ("run_after", 5, 5.0),
+        ("expires", MOMENT, MOMENT),
+        ("expires", timedelta(minutes=1), 60.0),
         ("max_attempts", 1, 1),
         ("max_attempts", 32_000, 32_000),
         ("backoff", Fixed(1), Fixed(1)),
         ("backoff", Exponential(1), Exponential(1)),
         ("max_stalls", 0, 0),
+        ("timeout", timedelta(minutes=1), 60.0),
+        ("timeout", 0.5, 0.5),
+        ("max_starts", 1, 1),
         ("max_payload_bytes", 2, 2),
         ("idempotency_key", "é" * 1000, "é" * 1000),
         ("idempotency_ttl", timedelta(days=1), 86400.0),
@@ -108,6 +116,12 @@ NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
         ("max_attempts", 32_001, "not 32001."),
         ("backoff", 5, "backoff must be Fixed(...) or Exponential(...), not 5. A callable goes on @job."),
         ("backoff", len, "A callable goes on @job."),
+        ("expires", NAIVE, f"expires must be an aware datetime, not {NAIVE!r}. Use django.utils.timezone."),
+        ("expires", -1, "not -1."),
+        ("max_starts", 0, "max_starts must be a whole number from 1 to 2000000000, not 0."),
+        ("timeout", 0, "timeout must be more than 0 seconds, not 0."),
+        ("timeout", -1, "timeout must be a duration from 0 seconds"),
+        ("timeout", "1 min", "not '1 min'."),
         ("max_stalls", -1, "max_stalls must be a whole number from 0 to 32000, not -1."),
         ("max_payload_bytes", 1, "max_payload_bytes must be a whole number from 2 to 16777216, not 1."),
         ("idempotency_key", "", "idempotency_key must be a text of 1 to 1000 characters without NUL, not ''."),
@@ -121,8 +135,8 @@ NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
         ("priorty", 1, "there is no option 'priorty'. Did you mean 'priority'?"),
         ("queue", "mail", "there is no option 'queue'. Did you mean 'queue_name'?"),
         ("nonsense", 1, "there is no option 'nonsense'."),
-        ("takes_context", True, "there is no option 'takes_context'."),
-        ("name", "x", "there is no option 'name'."),
+        ("takes_context", True, "the option 'takes_context' goes on @job alone."),
+        ("name", "x", "the option 'name' goes on @job alone."),
     ],
 )
 def test_an_option_that_cannot_work_says_whose_it_is_and_what_to_write(settings, name, value, message):
@@ -178,7 +192,10 @@ LAYERS = [
     ("run_after", None, 20.0, 10.0, 30.0),
     ("max_attempts", 40, 20, 11, 30),
     ("backoff", None, Fixed(20), Fixed(12), Fixed(30)),
+    ("expires", None, 200.0, 100.0, 300.0),
+    ("timeout", 40, 20.0, 15.0, 30.0),
     ("max_stalls", 40, 20, 13, 30),
+    ("max_starts", None, 20, 14, 30),
     ("max_payload_bytes", 40, 20, 14, 30),
     ("idempotency_ttl", None, 20.0, 16.0, 30.0),
 ]
@@ -241,6 +258,19 @@ def key(request: JobRequest) -> str | None:
 def test_a_callable_key_is_asked_with_the_arguments_unless_the_call_says_another():
     assert key(callables.request(7, note="x")) == "order 7"
     assert key(callables.using(idempotency_key="mine").request(7)) == "mine"
+
+
+@pytest.mark.parametrize(
+    "options", [{"expires": 60, "run_after": 60}, {"expires": MOMENT, "run_after": MOMENT + timedelta(days=1)}], ids=str
+)
+def test_a_job_that_would_expire_before_it_is_due_is_refused(options):
+    with pytest.raises(InvalidOption, match=r"samples\.note: expires .* so it could never start"):
+        resolve(note.using(**options).request())
+
+
+def test_a_job_may_expire_when_it_is_due_for_a_while():
+    assert resolve(note.using(expires=61, run_after=60).request()).expires == 61.0
+    assert resolve(note.using(expires=60, run_after=MOMENT).request()).expires == 60.0
 
 
 @pytest.mark.parametrize("answer", [None, "", 7, "a\0"])

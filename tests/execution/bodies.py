@@ -42,12 +42,23 @@ def with_backoff(*args):
     raise LookupError("once more")
 
 
+@job(name="execution.choosy", retry_on=(LookupError, TimeoutError), no_retry_on=KeyError)
+def choosy():
+    return current_body.get()()
+
+
+@job(name="execution.stubborn", no_retry_on=[ValueError])
+async def stubborn():
+    return current_body.get()()
+
+
 @job(name="execution.adds")
 def adds(one, two=2):
     return one + two
 
 
 FIVE_SECONDS = Fixed(5)
+ASYNC = (act_async.name, stubborn.name)
 
 
 def claim(function=act, *args, attempt=1, max_attempts=3, backoff: Backoff | None = FIVE_SECONDS, **kwargs) -> Claim:
@@ -71,7 +82,7 @@ def run(body: Callable[..., Any], given: Claim | None = None) -> Outcome:
     token = current_body.set(body)
     try:
         given = given or claim()
-        return asyncio.run(aexecute(given)) if given.name == act_async.name else execute(given)
+        return asyncio.run(aexecute(given)) if given.name in ASYNC else execute(given)
     finally:
         current_body.reset(token)
 

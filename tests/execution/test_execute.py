@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from django_jobs import Exponential, Fixed
+from django_jobs import Exponential, Fixed, clock
 from django_jobs.definitions.outcomes import Failed, GivenBack, Outcome, Retried, Succeeded
 from django_jobs.execution.execute import aexecute, execute
 from tests.execution.bodies import (
@@ -70,6 +70,13 @@ def test_a_result_that_is_too_large_says_how_large_it_may_be(settings):
     outcome = run(lambda: "é" * 5)
     assert isinstance(outcome, Failed)
     assert "The result takes 12 bytes as JSON, and 10 are allowed." in outcome.error.message
+
+
+@KINDS
+def test_a_body_that_would_begin_too_late_does_not(function):
+    late = replace(claim(function), expires=clock.monotonic())
+    assert run(raises(AssertionError("it began")), late) == GivenBack()
+    assert run(lambda: 1, replace(late, expires=clock.monotonic() + 60)) == Succeeded("1")
 
 
 @KINDS
@@ -209,3 +216,15 @@ def test_a_name_that_is_not_registered_fails_and_says_where_to_look():
 
 def test_a_plain_call_runs_the_function_and_nothing_else():
     assert adds(1) == 3
+
+
+@KINDS
+def test_a_long_traceback_keeps_its_beginning_and_its_end(settings, function):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_TRACEBACK_BYTES": 2000}
+    outcome = run(raises(ValueError("é" * 5000 + " at the end")), claim(function))
+    assert isinstance(outcome, Retried)
+    kept = outcome.error.traceback
+    assert 1900 < len(kept.encode()) <= 2000
+    assert kept.startswith("Traceback")
+    assert kept.endswith(" at the end\n")
+    assert " bytes cut ...]" in kept

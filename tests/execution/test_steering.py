@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from django_jobs import CancelJob, Fixed, GiveUp, RetryLater, Snooze
+from django_jobs import CancelJob, Fixed, GiveUp, RateLimited, RetryLater, Snooze, job
 from django_jobs.definitions.outcomes import Failed, Retried, Snoozed, Stopped
-from tests.execution.bodies import KINDS, claim, raises, run, with_backoff
+from tests.execution.bodies import KINDS, choosy, claim, raises, run, stubborn, with_backoff
 
 
 @KINDS
@@ -15,7 +15,8 @@ def test_a_body_may_ask_to_run_later_or_to_be_put_to_sleep(function, delay, seco
     later = run(raises(RetryLater(delay, "The shop is closed.")), claim(function))
     assert isinstance(later, Retried)
     assert (later.delay, later.error.summary) == (seconds, "RetryLater: The shop is closed.")
-    assert run(raises(Snooze(delay)), claim(function, attempt=3, max_attempts=3)) == Snoozed(seconds)
+    for error in (Snooze(delay), RateLimited(delay)):
+        assert run(raises(error), claim(function, attempt=3, max_attempts=3)) == Snoozed(seconds)
 
 
 def test_a_body_that_asks_to_run_later_in_its_last_attempt_fails():
@@ -27,7 +28,7 @@ def test_a_body_that_asks_to_run_later_in_its_last_attempt_fails():
 @pytest.mark.parametrize(
     "delay", [-1, timedelta(seconds=-1), "soon", None, True, float("nan"), float("inf"), 1e300, 10**400]
 )
-@pytest.mark.parametrize("steering", [RetryLater, Snooze])
+@pytest.mark.parametrize("steering", [RetryLater, Snooze, RateLimited])
 def test_a_delay_that_is_none_fails_the_job_and_says_whose_it_is(steering, delay):
     outcome = run(raises(steering(delay)))
     assert isinstance(outcome, Failed)
@@ -102,3 +103,51 @@ def test_a_backoff_of_the_call_goes_before_that_of_the_function():
     outcome = run(raises(AssertionError("not asked")), claim(with_backoff, backoff=Fixed(9)))
     assert isinstance(outcome, Retried)
     assert outcome.delay == 9
+
+
+class OurKeyError(KeyError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "kind"),
+    [
+        (choosy, IndexError("a kind of LookupError"), Retried),
+        (choosy, TimeoutError(), Retried),
+        (choosy, ValueError(), Failed),
+        (choosy, SystemExit(1), Failed),
+        (choosy, KeyError("a LookupError, but not this one"), Failed),
+        (choosy, OurKeyError(), Failed),
+        (choosy, RetryLater(1), Retried),
+        (stubborn, KeyError(), Retried),
+        (stubborn, ValueError(), Failed),
+        (stubborn, UnicodeError("a kind of ValueError"), Failed),
+        (stubborn, Snooze(1), Snoozed),
+    ],
+    ids=repr,
+)
+def test_errors_are_tried_again_by_their_class(function, error, kind):
+    assert isinstance(run(raises(error), claim(function)), kind)
+
+
+def test_a_callable_backoff_is_not_asked_about_what_is_not_tried_again():
+    asked = []
+
+    def backoff(*both):
+        asked.append(both)
+        return 1
+
+    @job(name="execution.never", no_retry_on=Exception, backoff=backoff)
+    def never():
+        raise ValueError
+
+    assert isinstance(run(raises(ValueError()), claim(never, backoff=None)), Failed)
+    assert asked == []
+
+
+def test_a_backoff_written_for_django_reads_the_attempts_of_its_result():
+    outcome = run(
+        lambda exception, result: 10.0**result.attempts, claim(with_backoff, backoff=None, attempt=2, max_attempts=9)
+    )
+    assert isinstance(outcome, Retried)
+    assert outcome.delay == 100

@@ -140,12 +140,16 @@ def test_a_running_job_is_asked_once_to_cancel():
     assert (cancel(job), cancel(job)) == (1, 0)
     row = fresh(job)
     assert (row.state, row.cancel_requested, row.finished_at) == (State.RUNNING, True, None)
+    assert row.error == "Cancelled by hand."
+    assert row.cancel_requested_at is not None
+    assert abs(row.cancel_requested_at - now()) < timedelta(seconds=5)
 
 
 def test_a_job_that_is_run_again_begins_anew_and_keeps_what_it_is():
     job = put(
         State.FAILED, priority=7, lifo=True, fence=4, attempt=3, max_attempts=3, starts=5, stalls=2, suspect=True,
-        cancel_requested=True, expires_at=now() - HOUR, error="ValueError", result_text="1", started_at=now(),
+        cancel_requested=True, cancel_requested_at=now(), expires_at=now() - HOUR,
+        error="ValueError", result_text="1", started_at=now(),
         idempotency_key="a", key_digest=b"x" * 32, group="g",
     )  # fmt: skip
     Attempt.objects.create(job=job, number=1, finished_at=now(), outcome="failed")
@@ -153,6 +157,7 @@ def test_a_job_that_is_run_again_begins_anew_and_keeps_what_it_is():
     row = fresh(job)
     assert row.state == State.READY
     assert (row.attempt, row.max_attempts, row.starts, row.stalls, row.suspect) == (0, 3, 0, 0, False)
+    assert row.cancel_requested_at is None
     assert (row.cancel_requested, row.expires_at, row.error, row.result_text) == (False, None, "", None)
     assert (row.started_at, row.finished_at) == (None, None)
     assert (row.fence, row.priority, row.group, row.idempotency_key) == (4, 7, "g", "a")

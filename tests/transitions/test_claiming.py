@@ -15,7 +15,7 @@ from django_jobs.states import State
 from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
 from django_jobs.transitions.claiming import now as database_now
 from django_jobs.transitions.transactions import in_transaction
-from tests.rows import HOUR, NAMES, columns, fresh, now, put, worker
+from tests.rows import HOUR, NAMES, columns, fresh, now, put, running, worker
 from tests.threads import together
 
 pytestmark = pytest.mark.django_db
@@ -296,3 +296,12 @@ def test_a_worker_that_dies_while_it_claims_leaves_nothing_to_nobody():
     _, claimed = together(2, act)
     assert Job.objects.filter(state=State.RUNNING, owner=me).count() == claimed
     assert Job.objects.filter(state=State.READY).count() == 100 - claimed
+
+
+def test_a_claim_gives_a_job_with_a_timeout_its_deadline():
+    job, claim = running(timeout=90.0)
+    assert claim.timeout == 90.0
+    assert job.deadline_at is not None
+    assert abs(job.deadline_at - now() - timedelta(seconds=90)) < timedelta(seconds=5)
+    job, claim = running()
+    assert (claim.timeout, job.deadline_at) == (None, None)

@@ -21,7 +21,8 @@ from django_jobs.definitions.outcomes import (
 from django_jobs.definitions.rank import rank
 from django_jobs.models import Attempt, Job
 from django_jobs.states import State
-from django_jobs.transitions.ending import CANCELLED_WHILE_RUNNING, end
+from django_jobs.transitions.ending import FIRST_KEPT, LAST_KEPT, STARTED_TOO_OFTEN, end
+from django_jobs.transitions.steering import cancel
 from tests.rows import ERROR, claim_of, claim_one, ended, fresh, now, put, running
 
 pytestmark = pytest.mark.django_db
@@ -127,10 +128,64 @@ def test_a_suspect_that_is_handed_back_stays_one(begun):
 
 
 @pytest.mark.parametrize("outcome", [Snoozed(1.0), GivenBack()], ids=["snooze", "give back"])
-def test_a_cancel_in_the_meantime_is_told_as_the_error(outcome):
-    job = put(State.RUNNING, cancel_requested=True, error="ValueError: before")
+def test_the_reason_of_a_cancel_in_the_meantime_is_kept(outcome):
+    job = put(State.RUNNING, error="ValueError: before")
+    cancel("default", [job.pk], "The order was withdrawn.")
     end("default", [ended(claim_of(job), outcome)], clock.monotonic())
-    assert fresh(job).error == CANCELLED_WHILE_RUNNING
+    assert (fresh(job).state, fresh(job).error) == (State.CANCELLED, "The order was withdrawn.")
+
+
+RESTARTS = [Retried(ERROR, 1.0), Snoozed(1.0), GivenBack(begun=True)]
+
+
+@pytest.mark.parametrize("outcome", RESTARTS, ids=["retry", "snooze", "give back"])
+def test_a_job_that_was_started_as_often_as_it_may_be_fails_instead_of_starting_again(outcome):
+    job = put(State.RUNNING, starts=3, max_starts=3, attempt=1, max_attempts=9)
+    ((_, row),) = end("default", [ended(claim_of(job), outcome)], clock.monotonic())
+    after = fresh(job)
+    assert row.state == after.state == State.FAILED
+    assert after.error == STARTED_TOO_OFTEN
+    assert after.finished_at is not None
+    (attempt,) = job.attempts.all()
+    assert attempt.outcome == "failed"
+    assert attempt.message in (ERROR.message, STARTED_TOO_OFTEN)
+
+
+@pytest.mark.parametrize("outcome", RESTARTS, ids=["retry", "snooze", "give back"])
+def test_a_job_that_may_be_started_once_more_is(outcome):
+    job = put(State.RUNNING, starts=2, max_starts=3, max_attempts=9)
+    end("default", [ended(claim_of(job), outcome)], clock.monotonic())
+    assert fresh(job).state == State.READY
+
+
+def test_a_start_that_is_given_back_unbegun_does_not_count_as_the_last():
+    job = put(State.RUNNING, starts=3, max_starts=3)
+    end("default", [ended(claim_of(job), GivenBack())], clock.monotonic())
+    assert (fresh(job).state, fresh(job).starts) == (State.READY, 2)
+
+
+def test_the_last_start_may_succeed():
+    job = put(State.RUNNING, starts=3, max_starts=3)
+    end("default", [ended(claim_of(job), Succeeded())], clock.monotonic())
+    assert fresh(job).state == State.SUCCESSFUL
+
+
+def test_a_cancel_wins_over_the_last_start():
+    job = put(State.RUNNING, starts=3, max_starts=3, cancel_requested=True, error="Not needed.")
+    end("default", [ended(claim_of(job), Snoozed(1.0))], clock.monotonic())
+    assert (fresh(job).state, fresh(job).error) == (State.CANCELLED, "Not needed.")
+
+
+def test_of_very_many_attempts_the_first_and_the_last_are_kept():
+    last = 1000
+    job = put(State.RUNNING, attempt=last, max_attempts=10_000)
+    other = put(State.RUNNING)
+    records = [Attempt(job=job, number=number, finished_at=now(), outcome="retrying") for number in range(1, last)]
+    Attempt.objects.bulk_create([*records, Attempt(job=other, number=20, finished_at=now(), outcome="retrying")])
+    end("default", [ended(claim_of(job), Retried(ERROR, 1.0))], clock.monotonic())
+    numbers = [attempt.number for attempt in job.attempts.all()]
+    assert numbers == [*range(1, FIRST_KEPT + 1), *range(last - LAST_KEPT + 1, last + 1)]
+    assert other.attempts.count() == 1
 
 
 def test_times_are_those_of_the_body_by_the_clock_of_the_database():

@@ -25,12 +25,14 @@ from django_jobs.transitions import pruning, rescuing, steering
 from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
 from django_jobs.transitions.creating import free_expired_keys, holders
 from django_jobs.transitions.ending import end, still_owned
+from django_jobs.transitions.expiring import expire
+from django_jobs.transitions.steering import asked_to_cancel
 from tests.rows import ERROR, HOUR, NAMES, claim_of, ended, new, now, put, worker
 from tests.samples import note
 
 pytestmark = pytest.mark.django_db
 
-JOB, READY = "django_jobs_job", "django_jobs_ready"
+JOB, READY, EXPIRY = "django_jobs_job", "django_jobs_ready", "django_jobs_expiry"
 ROWS = 4000
 
 
@@ -64,6 +66,8 @@ def fill() -> Table:
             lifo=number % 11 == 0,
             run_after=start + (number % 2000 - 1000) * second,
             key_digest=key_digest("samples.note", str(number)) if number % 2 else None,
+            expires_at=start + (number % 7 - 3) * second if number % 4 == 0 else None,
+            starts=number % 5 // 4,
             owner=owners[number // 10 % 20] if number % 10 == 9 else None,
             # A tenth is not to be kept any longer, and a tenth of those that succeeded is kept by count.
             keep_until=start + (1 if number % 20 < 10 else -1) * HOUR if states[number % 10] in ENDED else None,
@@ -158,7 +162,7 @@ def index_of(step: dict[str, Any]) -> str:
         return step.get("Index Name", "")
     if connection.vendor == "mysql":
         return step["key"] or ""
-    return READY if READY in step["detail"] else ""
+    return next((index for index in (READY, EXPIRY) if index in step["detail"]), "")
 
 
 def settles(outcome: Any) -> Callable[[Table], Any]:
@@ -195,7 +199,9 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "sweep": lambda table: list(sweep("default", ["default"])),
     "fresh sweep": lambda table: sweep_fresh("default", ["default"]),
     "age": lambda table: list(age_queue("default", "default", 0.0)),
+    "expire": lambda table: expire("default"),
     "cancel": lambda table: cancel(table.ready),
+    "asked to cancel": lambda table: asked_to_cancel("default", table.me),
     "retry by hand": lambda table: retry(table.failed),
     "run now": lambda table: run_now(table.ready),
     "reschedule": lambda table: reschedule(table.ready, 60),
@@ -250,6 +256,11 @@ def test_a_look_and_a_sweep_read_the_best_ranks_from_their_index(table, request)
     for plan in hops:
         assert {index_of(step) for step in plan if index_of(step)} == {READY}, plan
         assert not [step for step in plan if sorts(step) or "Bitmap" in step.get("Node Type", "")], plan
+
+
+def test_expiry_reads_what_may_expire_from_its_index(table):
+    ((_, plan), *_) = plans_of(ACTS["expire"], table)
+    assert EXPIRY in [index_of(step) for step in plan], plan
 
 
 def test_the_plans_are_really_asked_for():

@@ -11,6 +11,7 @@ import pytest
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions import rescuing
+from django_jobs.transitions.ending import STARTED_TOO_OFTEN
 from django_jobs.transitions.rescuing import Rescued
 from django_jobs.transitions.transactions import in_transaction
 from tests.rows import columns, fresh, now, put, worker
@@ -31,7 +32,7 @@ def rescue(job, *, begun=None):
 
 def test_a_job_whose_body_was_running_becomes_a_suspect_and_does_not_lose_its_attempt():
     job = orphan(priority=5)
-    assert rescue(job) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, True)]
+    assert rescue(job) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, True, "")]
     row = fresh(job)
     assert (row.attempt, row.starts, row.stalls, row.fence) == (1, 3, 1, 3)
     assert (row.state, row.suspect, row.rank, row.run_after) == (State.READY, True, job.rank, job.run_after)
@@ -39,7 +40,7 @@ def test_a_job_whose_body_was_running_becomes_a_suspect_and_does_not_lose_its_at
 
 def test_a_job_that_had_not_begun_goes_back_as_if_it_had_not_been_claimed():
     job = orphan()
-    assert rescue(job, begun=set()) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, False)]
+    assert rescue(job, begun=set()) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, False, "")]
     row = fresh(job)
     assert (row.attempt, row.starts, row.stalls, row.fence, row.started_at) == (1, 2, 0, 3, None)
     assert not row.attempts.exists()
@@ -78,11 +79,24 @@ def test_a_job_that_may_not_stall_fails_the_first_time():
 
 @pytest.mark.parametrize("begun", [None, set()], ids=["blamed", "spared"])
 def test_a_job_that_was_asked_to_cancel_is_cancelled(begun):
-    job = orphan(cancel_requested=True, stalls=3)
+    job = orphan(cancel_requested=True, stalls=3, error="Not needed.")
     rescue(job, begun=begun)
     row = fresh(job)
-    assert (row.state, row.error) == (State.CANCELLED, "Cancelled while it was running.")
+    assert (row.state, row.error) == (State.CANCELLED, "Not needed.")
     assert row.finished_at is not None
+
+
+def test_a_job_whose_worker_died_in_its_last_start_fails():
+    job = orphan(starts=3, max_starts=3)
+    rescue(job)
+    assert (fresh(job).state, fresh(job).error) == (State.FAILED, STARTED_TOO_OFTEN)
+    assert not fresh(job).suspect
+
+
+def test_a_job_whose_body_never_began_has_not_used_its_last_start():
+    job = orphan(starts=3, max_starts=3)
+    rescue(job, begun=set())
+    assert (fresh(job).state, fresh(job).starts) == (State.READY, 2)
 
 
 def test_the_attempt_that_was_cut_off_is_recorded():

@@ -114,3 +114,15 @@ def test_a_system_without_files_in_memory_has_boards_too(monkeypatch: pytest.Mon
     assert (supervisor.slots, supervisor.ended, supervisor.failed) == (SLOTS, 1, 2)
     child.close()
     supervisor.close()
+
+
+def test_a_body_is_overdue_some_time_after_its_own_time(boards, moved_clock):
+    child, supervisor = boards
+    timed, untimed = uuid4(), uuid4()
+    child.begin(0, timed, 10.0)
+    child.begin(1, untimed)
+    moved_clock.seconds += 15
+    assert supervisor.overdue(5.1) == []
+    assert supervisor.overdue(4.9) == [timed]
+    child.end(0)
+    assert supervisor.overdue(0) == []

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 from django.conf import settings as django_settings
 
+from django_jobs import cancel
+from django_jobs.execution.cancelling import hear, reason_of
 from django_jobs.models import Chore, Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions.chores import claim_chore
@@ -90,6 +92,24 @@ def test_jobs_of_the_silent_are_taken_back(chores: Chores):
     chores.step()
     assert Worker.objects.get(pk=silent).died
     assert (fresh(job).state, fresh(job).suspect) == (State.READY, True)
+
+
+def test_jobs_that_were_not_started_in_time_are_dropped(chores: Chores):
+    job = put(expires_at=now() - HOUR)
+    Chore.objects.create(name="expire", due_at=now() - HOUR)
+    chores.step()
+    assert fresh(job).state == State.CANCELLED
+
+
+def test_what_runs_here_hears_that_it_was_asked_to_cancel(chores: Chores, board: Board):
+    me = Worker.objects.get().pk
+    mine, other = put(State.RUNNING, owner=me), put(State.RUNNING, owner=worker())
+    cancel([mine, other], "The order was withdrawn.")
+    board.begin(0, mine.pk)
+    chores.step()
+    assert reason_of((mine.pk, mine.fence)) == "The order was withdrawn."
+    assert reason_of((other.pk, other.fence)) is None
+    hear({})
 
 
 def test_who_could_not_beat_itself_judges_nobody(chores: Chores, board: Board, settings):

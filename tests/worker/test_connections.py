@@ -172,3 +172,13 @@ def test_the_workers_own_connection_stays_open_and_is_no_part_of_a_request(monke
         assert not Effect.objects.exists()
 
     in_a_thread(story)
+
+
+def test_what_was_interrupted_in_the_middle_leaves_no_connection():
+    def story() -> None:
+        raw = connect()
+        care_for_connections(distrust=True)
+        assert connection.connection is None
+        assert connect() is not raw
+
+    in_a_thread(story)

@@ -26,6 +26,7 @@ SUMMARY = ("id", "name", "queue_name", "state", "priority", "attempt", "max_atte
 TIMES = ("enqueued_at", "run_after", "started_at", "finished_at")
 DETAILS = (
     "starts",
+    "max_starts",
     "stalls",
     "owner",
     "group",
@@ -33,8 +34,10 @@ DETAILS = (
     "keep_until",
     "idempotency_key",
     "expires_at",
+    "timeout",
     "deadline_at",
     "cancel_requested",
+    "cancel_requested_at",
 )
 CALL = ("args", "kwargs", "result")
 ATTEMPT = ("number", "outcome", "started_at", "finished_at", "worker", "error_class", "message", "traceback")
