@@ -67,6 +67,7 @@ def test_a_job_that_is_retried_by_hand_keeps_its_data():
     assert context_of(claim_one(fresh(job))).data == {"page": 3}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_async_body_saves_and_finds_it_too():
     job, claim = running(max_attempts=2)
 

@@ -14,6 +14,7 @@ from django_jobs.lifecycle.reporting import REST_SECONDS, Notes, write_due
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Report
 from django_jobs.states import State
+from django_jobs.transitions.reports import keep_reports
 from tests.rows import ERROR, claim_one, ended, fresh, running, take_away
 from tests.threads import together
 
@@ -287,7 +288,7 @@ def test_a_structure_is_written_as_it_was_when_it_was_said():
     Notes(claim).progress(files, None, "")
     files.append("b")
     write_due("default")
-    assert fresh(job).progress.current == ["a"]
+    assert fresh(job).progress == Progress(["a"])
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ def test_a_pause_between_looking_and_writing_overwrites_nothing_newer():
     row = old.row()
     new.log("new")
     write_due("default")
-    reporting.keep_reports("default", [row])
+    keep_reports("default", [row])
     assert texts(job) == ["new"]
 
 
