@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django_jobs.conf import get_settings
+from django_jobs.definitions.annotations import read_arguments
 from django_jobs.definitions.arguments import clean_text, decode_call, decode_headers, encode_result
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.outcomes import (
@@ -68,13 +69,14 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
     spec = get_spec(claim.name)
     args, kwargs = decode_call(claim.arguments)
     try:
-        spec.signature.bind(*args, **kwargs)
+        bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidArguments(
             f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. "
             "Has its signature changed since the job was enqueued?"
         ) from None
-    return spec, make_context(claim, args, kwargs)
+    read_arguments(spec, bound)
+    return spec, make_context(claim, list(bound.args), bound.kwargs)
 
 
 def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
