@@ -80,11 +80,19 @@ def _reader(annotation: object) -> Reader | None:
         others = [each for each in inner if each is not NoneType]
         # Of several types a text could be any.
         return _reader(others[0]) if len(others) == 1 else None
-    if origin in _LISTS and (each := _reader(inner[0])) is not None:
-        return _reader_of_many(list | tuple, lambda values: [each(value) for value in values])
-    if origin in _DICTS and (each := _reader(inner[1])) is not None:
-        return _reader_of_many(Mapping, lambda values: {key: each(value) for key, value in values.items()})
+    if origin in _LISTS and (element := _reader(inner[0])) is not None:
+        return _list_reader(element)
+    if origin in _DICTS and (value := _reader(inner[1])) is not None:
+        return _dict_reader(value)
     return None
+
+
+def _list_reader(element: Reader) -> Reader:
+    return _reader_of_many(list | tuple, lambda values: [element(each) for each in values])
+
+
+def _dict_reader(value: Reader) -> Reader:
+    return _reader_of_many(Mapping, lambda values: {key: value(each) for key, each in values.items()})
 
 
 def _reader_of_many(kinds: Any, read_all: Reader) -> Reader:

@@ -34,7 +34,7 @@ def arrived(function, *args, **kwargs):
         seen.append((args, kwargs))
 
     for kind, run in ((body, execute), (async_body, lambda given: asyncio.run(aexecute(given)))):
-        kind.__signature__ = inspect.signature(function)
+        vars(kind)["__signature__"] = inspect.signature(function)
         handle = job(name=f"definitions.{kind.__name__}")(kind)
         request = handle.request(*args, **kwargs)
         given = claim(handle)

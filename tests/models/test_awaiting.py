@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
 
 from django_jobs import Job, JobCancelled, JobFailed, cancel, remove
 from django_jobs.definitions.outcomes import Failed, Succeeded
@@ -134,15 +135,24 @@ def test_a_long_wait_looks_seldom():
     assert sum(pause < 1 for pause in first) <= 12
 
 
-def test_all_that_are_awaited_are_asked_for_at_once(monkeypatch):
-    asked = []
-    look = awaiting._ended
-    monkeypatch.setattr(awaiting, "_ended", lambda jobs: (asked.append(len(jobs)), look(jobs))[1])
+def test_all_that_are_awaited_are_asked_for_in_one_statement(monkeypatch):
     pairs = [running() for _ in range(20)]
-    timer = soon(lambda: settle("default", [ended(claim, Succeeded(str(n))) for n, (_, claim) in enumerate(pairs)]))
+    statements: list[int] = []
+    look = awaiting._ended
+
+    def ended_of(jobs):
+        if len(jobs) < 20 and not statements:
+            return set()  # not all have come yet
+        if not statements:
+            settle("default", [ended(claim, Succeeded(str(number))) for number, (_, claim) in enumerate(pairs)])
+        with CaptureQueriesContext(connection) as queries:
+            over = look(jobs)
+        statements.append(len(queries))
+        return over
+
+    monkeypatch.setattr(awaiting, "_ended", ended_of)
     assert await_all(*(job for job, _ in pairs)) == list(range(20))
-    timer.join()
-    assert max(asked) == 20
+    assert statements == [1]
 
 
 def test_nobody_is_looked_for_once_nobody_waits():
