@@ -6,7 +6,16 @@ from django_jobs.decorators import JobFunction, job
 from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import Exponential, Fixed
-from django_jobs.errors import CancelJob, GiveUp, JobTimeout, RateLimited, RetryLater, Snooze
+from django_jobs.errors import (
+    CancelJob,
+    GiveUp,
+    JobCancelled,
+    JobFailed,
+    JobTimeout,
+    RateLimited,
+    RetryLater,
+    Snooze,
+)
 from django_jobs.execution.context import JobContext, current_job
 
 if TYPE_CHECKING:
@@ -37,7 +46,9 @@ __all__ = [
     "Fixed",
     "GiveUp",
     "Job",
+    "JobCancelled",
     "JobContext",
+    "JobFailed",
     "JobFunction",
     "JobRequest",
     "JobTimeout",

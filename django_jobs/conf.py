@@ -48,6 +48,11 @@ class JobsSettings:
     MAX_RESULT_BYTES: int = 256 * 1024
     # Largest traceback that is kept of an attempt, in UTF-8; of a longer one the middle is cut.
     MAX_TRACEBACK_BYTES: int = 64 * 1024
+    # Largest data that `context.save()` takes, as JSON in UTF-8.
+    MAX_DATA_BYTES: int = 64 * 1024
+    # How much of a job's log is kept, over all its attempts: the newest lines, as many and as many bytes.
+    MAX_LOG_LINES: int = 1000
+    MAX_LOG_BYTES: int = 64 * 1024
     # Whether the same idempotency key with other arguments is an error, or gives the stored row back all the same.
     IDEMPOTENCY_CHECKS_ARGUMENTS: bool = True
     # Dotted paths of classes that surround enqueue and execution, the outermost first.
@@ -58,6 +63,16 @@ class JobsSettings:
     # How long a stopping worker lets running jobs finish before it hands them back.
     GRACE_SECONDS: float = 30.0
 
+
+_LEAST = {
+    "MAX_ATTEMPTS": 1,
+    "MAX_STALLS": 0,
+    "MAX_PAYLOAD_BYTES": 2,
+    "MAX_RESULT_BYTES": 2,
+    "MAX_DATA_BYTES": 2,
+    "MAX_LOG_LINES": 1,
+    "MAX_LOG_BYTES": 1000,
+}
 
 _current: JobsSettings | None = None
 
@@ -110,7 +125,7 @@ def _validate(result: JobsSettings) -> None:
     timeout = result.TIMEOUT
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
         raise ConfigurationError(f"{SETTING}['TIMEOUT'] must be a number of seconds above 0 or None, not {timeout!r}.")
-    for name, least in (("MAX_ATTEMPTS", 1), ("MAX_STALLS", 0), ("MAX_PAYLOAD_BYTES", 2), ("MAX_RESULT_BYTES", 2)):
+    for name, least in _LEAST.items():
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a whole number from {least} on, not {value!r}.")

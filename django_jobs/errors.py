@@ -48,6 +48,18 @@ class QueueIsBusy(JobsError):
     """Jobs of this queue run."""
 
 
+class ClaimLost(JobsError):
+    """The job was taken from this worker: what this attempt still writes is refused."""
+
+
+class JobFailed(JobsError):
+    """The job that was waited for has failed."""
+
+
+class JobCancelled(JobsError):
+    """The job that was waited for was cancelled."""
+
+
 class TransportError(JobsError):
     """The transport cannot be reached."""
 

@@ -11,6 +11,7 @@ from django_jobs.definitions.rank import rank
 from django_jobs.models import Job, Worker
 from django_jobs.states import ENDED, State
 from django_jobs.transitions.claiming import claim_ids
+from django_jobs.transitions.rescuing import rescue
 from tests.samples import mail, note, with_context
 
 HOUR = timedelta(hours=1)
@@ -90,6 +91,12 @@ def running(**fields: Any) -> tuple[Job, Claim]:
     """Put a job and claim it; return its row and the claim."""
     claim = claim_one(put(**fields))
     return fresh(claim.id), claim
+
+
+def take_away(claim: Claim) -> None:
+    """Let the worker of a running job die, and others notice."""
+    Worker.objects.filter(pk=claim.owner).update(dead_at=now())
+    rescue("default", [claim.id], begun=[])
 
 
 def ended(claim: Claim, outcome: Outcome, *, seconds: float = 1.0, **changes: Any) -> Ended:

@@ -99,13 +99,13 @@ def call(job: Job) -> SafeString:
     except (TypeError, ValueError):
         return code(job.arguments)
     args, kwargs = shown_call(job.name, args, kwargs)
-    return _pretty({"args": args, "kwargs": kwargs})
+    return pretty({"args": args, "kwargs": kwargs})
 
 
 def headers(job: Job) -> SafeString | str:
     """Return what middleware sent along."""
     try:
-        return _pretty(decode_headers(job.headers)) if job.headers else NOTHING
+        return pretty(decode_headers(job.headers)) if job.headers else NOTHING
     except ValueError:
         return code(job.headers)
 
@@ -115,7 +115,7 @@ def result(job: Job) -> SafeString | str:
     if job.result_text is None:
         return NOTHING
     try:
-        return _pretty(shown_result(job.name, json.loads(job.result_text)))
+        return pretty(shown_result(job.name, json.loads(job.result_text)))
     except ValueError:
         return code(job.result_text)
 
@@ -132,7 +132,8 @@ def keep_until(job: Job) -> str:
     return str(_("for ever")) if is_for_ever else localize(localtime(job.keep_until))
 
 
-def _pretty(value: object) -> SafeString:
+def pretty(value: object) -> SafeString:
+    """Return a value as JSON, over several lines."""
     return code(json.dumps(value, indent=2, ensure_ascii=False))
 
 

@@ -6,12 +6,13 @@ from urllib.parse import quote
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin import formatting, job_list
 from django_jobs.admin.read_only import ReadOnlyAdmin
+from django_jobs.admin.report import report_response, shown_report
 from django_jobs.admin.steering import steer
 from django_jobs.admin.timeline import timeline
 from django_jobs.admin.verbs import CANCEL, REMOVE, REPRIORITIZE, RETRY, RUN_NOW, VERBS, Verb
@@ -145,9 +146,17 @@ class JobAdmin(ReadOnlyAdmin):
         workers = Worker.objects.using(obj._state.db).in_bulk({each.worker for each in attempts})
         context["attempts"] = [(each, workers.get(each.worker)) for each in attempts]
         context["timeline"] = timeline(obj, attempts, now)
+        context["report"] = shown_report(obj, with_payload=self.may_view_payload(request))
         context["reasons"] = reasons(obj, now, self._queue_url(obj))
         context["verbs"] = self._verbs_for(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def get_urls(self) -> list[Any]:
+        report = self.admin_site.admin_view(self.report_view)
+        return [path("<path:object_id>/report/", report, name="django_jobs_job_report"), *super().get_urls()]
+
+    def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return report_response(self, request, object_id, with_payload=self.may_view_payload(request))
 
     def _url(self, page: str, *args: object) -> str:
         return reverse(f"admin:django_jobs_{page}", args=args, current_app=self.admin_site.name)

@@ -34,15 +34,13 @@ def encode_call(args: Sequence[object], kwargs: Mapping[str, object], *, limit: 
     names the path of what cannot travel, and PayloadTooLarge.
     """
     plain_args = [_plain(value, f"args[{index}]", 1) for index, value in enumerate(args)]
-    plain_kwargs = {name: _plain(value, f"kwargs[{name!r}]", 1) for name, value in kwargs.items()}
-    text = _encode([plain_args, plain_kwargs])
-    size = len(text.encode())
-    if size > limit:
-        raise PayloadTooLarge(
-            f"The arguments take {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and pass its key, "
-            "or raise MAX_PAYLOAD_BYTES."
-        )
-    return text
+    plain_kwargs = {_text(name, "A keyword"): _plain(value, f"kwargs[{name!r}]", 1) for name, value in kwargs.items()}
+    return _sized(
+        [plain_args, plain_kwargs],
+        "The arguments take",
+        limit,
+        "Store the data and pass its key, or raise MAX_PAYLOAD_BYTES.",
+    )
 
 
 def decode_call(text: str) -> tuple[list[Any], dict[str, Any]]:
@@ -57,14 +55,14 @@ def encode_result(value: object, *, limit: int) -> str | None:
     """Return the JSON text of a return value; None for None, which costs no bytes. Raises InvalidArguments."""
     if value is None:
         return None
-    text = _encode(_plain(value, "result", 1))
-    size = len(text.encode())
-    if size > limit:
-        raise PayloadTooLarge(
-            f"The result takes {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and return its key, "
-            "or raise MAX_RESULT_BYTES."
-        )
-    return text
+    return encode_value(
+        value, "result", limit=limit, advice="Store the data and return its key, or raise MAX_RESULT_BYTES."
+    )
+
+
+def encode_value(value: object, path: str, *, limit: int, advice: str) -> str:
+    """Return the JSON text of any value, which errors call by its path. Raises InvalidArguments, PayloadTooLarge."""
+    return _sized(_plain(value, path, 1), f"The {path} takes", limit, advice)
 
 
 def encode_headers(headers: Mapping[str, object]) -> str:
@@ -117,6 +115,14 @@ def _encoded(text: str) -> bytes:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
 
 
+def _sized(plain: object, what: str, limit: int, advice: str) -> str:
+    text = _encode(plain)
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limit:
+        raise PayloadTooLarge(f"{what} {size:,} bytes as JSON, and {limit:,} are allowed. {advice}")
+    return text
+
+
 def _cut(text: str, limit: int) -> str:
     half = (limit - len(_CUT)) // 2
     return text if len(text) <= limit else text[:half] + _CUT + text[-half:]
@@ -141,14 +147,14 @@ def _plain(value: object, path: str, depth: int) -> object:
         return _plain_base(value, path)
     if isinstance(value, _BY_DJANGO):
         return _as_text(value, path)
-    raise InvalidArguments(f"{path} is {_shown(value)}, which cannot travel as JSON.{_advice(value)}")
+    raise InvalidArguments(f"{path} is {shown(value)}, which cannot travel as JSON.{_advice(value)}")
 
 
 def _as_text(value: object, path: str) -> str:
     try:
         return _text(str(_encode_by_django(value)), path)
     except ValueError as error:  # a time of day with a zone
-        raise InvalidArguments(f"{path} is {_shown(value)}, which cannot travel. {error}") from None
+        raise InvalidArguments(f"{path} is {shown(value)}, which cannot travel. {error}") from None
 
 
 def _plain_base(value: object, path: str) -> object:
@@ -163,19 +169,19 @@ def _mapping(value: Mapping[object, object], path: str, depth: int) -> dict[str,
     result: dict[str, object] = {}
     for key, each in value.items():
         if not isinstance(key, str):
-            raise InvalidArguments(f"{path} has the key {_shown(key)}, but JSON keys are text. Pass str keys.")
+            raise InvalidArguments(f"{path} has the key {shown(key)}, but JSON keys are text. Pass str keys.")
         result[_text(str.__str__(key), f"{path} key")] = _plain(each, f"{path}[{key!r}]", depth + 1)
     return result
 
 
 def _text(value: str, path: str) -> str:
     if "\0" in value:
-        raise InvalidArguments(f"{path} holds a NUL character, which databases refuse: {_shown(value)}.")
+        raise InvalidArguments(f"{path} holds a NUL character, which databases refuse: {shown(value)}.")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidArguments(f"{path} holds a lone surrogate, which is no text: {_shown(value)}.") from None
+            raise InvalidArguments(f"{path} holds a lone surrogate, which is no text: {shown(value)}.") from None
     return value
 
 
@@ -192,7 +198,8 @@ def _whole_number(value: int, path: str) -> int:
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: the beginning of its repr."""
     if isinstance(value, QuerySet):
         return f"a queryset of {value.model.__name__}"  # its repr asks the database
     try:

@@ -31,6 +31,13 @@ def shown_result(name: str, result: Any) -> Any:
     return HIDDEN if spec is not None and RESULT in spec.sensitive and result is not None else result
 
 
+def shown_data(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what a job of this name has saved, with what has the name of a sensitive argument hidden."""
+    spec = _spec(name)
+    sensitive = frozenset() if spec is None else spec.sensitive
+    return {key: HIDDEN if key in sensitive else value for key, value in data.items()}
+
+
 def _spec(name: str) -> JobSpec | None:
     try:
         return get_spec(name)

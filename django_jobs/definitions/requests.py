@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.definitions.annotations import asks_for_types, read_arguments
 from django_jobs.definitions.keeping import StoredKeep, stored_keep
 from django_jobs.definitions.metadata import Fact
 from django_jobs.definitions.options import UNSET, JobOptions, make_options
@@ -36,6 +37,9 @@ class JobRequest:
             _fit(spec, len(self.args), tuple(self.kwargs))
         except TypeError as error:
             raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
+        if asks_for_types(spec):
+            # Of no use but to fail here, and not in the worker.
+            read_arguments(spec, spec.signature.bind(*self.args, **self.kwargs))
         if self.options.queue_name is not UNSET:
             check_queue_name(str(self.options.queue_name))
 

@@ -1,16 +1,21 @@
 """What a running job may know of itself."""
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django_jobs import clock
-from django_jobs.definitions.arguments import decode_headers
-from django_jobs.definitions.outcomes import Claim
+from asgiref.sync import sync_to_async
+
 from django_jobs.errors import CancelJob
 from django_jobs.execution.cancelling import Key, reason_of
+
+if TYPE_CHECKING:
+    # Only named here: a project's models may import this before the apps are ready, and these need models.
+    from django_jobs.execution.job_data import JobData
+    from django_jobs.lifecycle.reporting import Notes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,8 @@ class JobContext:
     # When the time of the body is up, by this host's clock; None: never.
     deadline: datetime | None = None
     _key: Key | None = field(default=None, repr=False, compare=False)
+    _notes: "Notes" = field(repr=False, compare=False)
+    _data: "JobData" = field(repr=False, compare=False)
 
     @property
     def cancel_requested(self) -> bool:
@@ -54,6 +61,39 @@ class JobContext:
     def is_last_attempt(self) -> bool:
         return self.attempt >= self.max_attempts
 
+    def progress(self, current: Any, total: float | None = None, message: str = "") -> None:
+        """Say how far the body has come: a number, of `total` if that is known, or a small structure.
+
+        Only kept in memory, so that it may be called for every item; written every few seconds and at the end.
+        Raises InvalidArguments for what JSON cannot hold.
+        """
+        self._notes.progress(current, total, message)
+
+    def log(self, text: object) -> None:
+        """Add a text to the log of the job, a line of it for each of its own. Kept in memory, as the progress is."""
+        self._notes.log(text)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What this or an earlier attempt has saved last; empty at first. A change counts once it is saved."""
+        return self._data.get()
+
+    async def adata(self) -> dict[str, Any]:
+        """Return `data`: in an `async def` body its first look goes to the database."""
+        return await sync_to_async(self._data.get)()
+
+    def save(self, data: Mapping[str, Any]) -> None:
+        """Keep a dict for this and later attempts, in place of the one before; it is stored when this returns.
+
+        Inside of a transaction on the job database it is stored with that. Raises InvalidArguments for what JSON
+        cannot hold, PayloadTooLarge above MAX_DATA_BYTES, and ClaimLost if the job was taken from this worker.
+        """
+        self._data.save(data)
+
+    async def asave(self, data: Mapping[str, Any]) -> None:
+        """Keep a dict; see `save`."""
+        await sync_to_async(self._data.save)(data)
+
 
 _current: ContextVar[JobContext | None] = ContextVar("django_jobs_current_job", default=None)
 
@@ -61,21 +101,3 @@ _current: ContextVar[JobContext | None] = ContextVar("django_jobs_current_job", 
 def current_job() -> JobContext | None:
     """Return the context of the job that runs here, or None outside of any."""
     return _current.get()
-
-
-def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
-    """Return the context of a claimed attempt."""
-    return JobContext(
-        id=claim.id,
-        name=claim.name,
-        queue_name=claim.queue_name,
-        attempt=claim.attempt,
-        max_attempts=claim.max_attempts,
-        starts=claim.starts,
-        enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
-        args=args,
-        kwargs=kwargs,
-        headers=decode_headers(claim.headers),
-        deadline=None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
-        _key=(claim.id, claim.fence),
-    )

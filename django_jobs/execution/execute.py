@@ -4,11 +4,13 @@ import asyncio
 import traceback as tracebacks
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
-from django_jobs.definitions.arguments import clean_bytes, clean_text, decode_call, encode_result
+from django_jobs.definitions.annotations import read_arguments
+from django_jobs.definitions.arguments import clean_bytes, clean_text, decode_call, decode_headers, encode_result
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.outcomes import (
     Claim,
@@ -25,8 +27,10 @@ from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
 from django_jobs.execution.cancelling import TaskBody, reason_of
-from django_jobs.execution.context import JobContext, _current, make_context
+from django_jobs.execution.context import JobContext, _current
+from django_jobs.execution.job_data import JobData
 from django_jobs.execution.timeouts import call_in_time, in_time, message
+from django_jobs.lifecycle.reporting import Notes
 from django_jobs.middleware import around
 
 
@@ -99,13 +103,34 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
     spec = get_spec(claim.name)
     args, kwargs = decode_call(claim.arguments)
     try:
-        spec.signature.bind(*args, **kwargs)
+        bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidArguments(
             f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. "
             "Has its signature changed since the job was enqueued?"
         ) from None
-    return spec, make_context(claim, args, kwargs)
+    read_arguments(spec, bound)
+    return spec, make_context(claim, list(bound.args), bound.kwargs)
+
+
+def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
+    """Return the context of a claimed attempt."""
+    return JobContext(
+        id=claim.id,
+        name=claim.name,
+        queue_name=claim.queue_name,
+        attempt=claim.attempt,
+        max_attempts=claim.max_attempts,
+        starts=claim.starts,
+        enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
+        args=args,
+        kwargs=kwargs,
+        headers=decode_headers(claim.headers),
+        deadline=None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
+        _key=(claim.id, claim.fence),
+        _notes=Notes(claim),
+        _data=JobData(claim),
+    )
 
 
 def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:

@@ -11,6 +11,7 @@ from django_jobs.definitions.outcomes import Claim, Ended, ErrorReport, Failed
 from django_jobs.definitions.rank import due_at
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.errors import UnknownJob
+from django_jobs.lifecycle import reporting
 from django_jobs.lifecycle.dispatching import HORIZON, ring
 from django_jobs.signals import attempt_ended, job_failed
 from django_jobs.states import State
@@ -44,21 +45,26 @@ def settle_and_claim(
     OperationalError or InterfaceError while the database is away; the caller keeps the outcomes.
     """
     tries = 0
+    notes = reporting.take_last(each.claim for each in ended)
 
     def work() -> tuple[list[tuple[Ended, Written]], list[Claim]]:
         nonlocal tries
         tries += 1
         # After a collision do not wait for anybody's lock: the rest of the batch must go on.
         written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else []
+        reporting.write(using, notes)
         return written, claim()
 
     try:
         written, claims = in_transaction(using, work)
     except (OperationalError, InterfaceError):
+        reporting.put_back(notes)
         raise
     except DatabaseError as refusal:
         if not ended:
             raise
+        # Of the last one that is left they are let go: it may be them that are refused, and the state comes first.
+        reporting.put_back(notes if len(ended) > 1 else ())
         return _settle_bisected(using, ended, refusal), in_transaction(using, claim)
     settled = _sort(using, ended, written)
     _announce(settled)

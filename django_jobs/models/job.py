@@ -2,9 +2,10 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -13,13 +14,19 @@ from django.utils.translation import gettext_lazy as _
 from django_jobs.definitions.arguments import decode_call
 from django_jobs.definitions.identifiers import earliest, uuid7
 from django_jobs.definitions.metadata import Fact, as_text
+from django_jobs.definitions.progress import Progress, from_text
+from django_jobs.models import awaiting
 from django_jobs.models.fields import DigestField, NameField
 from django_jobs.models.functions import DatabaseNow
 from django_jobs.models.indexes import PartialIndex
 from django_jobs.states import ALIVE, ENDED, State
 
+if TYPE_CHECKING:
+    from django_jobs.models.report import LogLine
+
 # Ids hold the time of the caller's clock, rows that of the database.
 CLOCKS_DIFFER = timedelta(hours=1)
+_STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -246,6 +253,61 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in ENDED
+
+    # It reads like the TaskResult of Django's Tasks framework.
+
+    @property
+    def status(self) -> str:
+        """The state in Django's four words: READY, RUNNING, SUCCESSFUL, FAILED; a cancelled job has failed."""
+        return _STATUS.get(self.state, "READY")
+
+    @property
+    def return_value(self) -> Any:
+        """What the function returned. Raises ValueError for a job that has not succeeded."""
+        if self.state != State.SUCCESSFUL:
+            raise ValueError("Task failed" if self.is_finished else "Task has not finished yet")
+        return self.result
+
+    def refresh(self) -> None:
+        """Read the row again."""
+        awaiting.refresh(self)
+
+    async def arefresh(self) -> None:
+        """Read the row again; see `refresh`."""
+        await sync_to_async(self.refresh)()
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait until the job has ended, at most `timeout` seconds, and return its result.
+
+        Looks at the row, at first after milliseconds and then once a second. Raises JobFailed, JobCancelled,
+        TimeoutError (the job goes on), DoesNotExist if the job is removed, and TransactionManagementError inside of
+        a transaction, where the end could never be seen.
+        """
+        return awaiting.wait(self, timeout)
+
+    async def await_result(self, timeout: float | None = None) -> Any:
+        """Wait as `wait` does. However many jobs a process awaits, it asks for all of them at once."""
+        return await awaiting.await_result(self, timeout)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the newest start of the job has said that it has come; None if it has said nothing."""
+        report = getattr(self, "report", None)
+        if report is None or report.fence < self.fence or not report.progress_text:
+            return None
+        return from_text(report.progress_text)
+
+    @property
+    def log(self) -> list["LogLine"]:
+        """What all attempts have logged, the oldest line first, as far as it is kept."""
+        report = getattr(self, "report", None)
+        return [] if report is None else report.lines
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the job has saved last for its later attempts."""
+        saved = getattr(self, "saved_data", None)
+        return {} if saved is None else json.loads(saved.text)
 
     def is_scheduled(self, now: datetime) -> bool:
         """Tell whether the job waits for its time at `now`."""

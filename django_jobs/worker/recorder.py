@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim, Ended, GivenBack
 from django_jobs.lifecycle.dispatching import ring
+from django_jobs.lifecycle.reporting import write_due
 from django_jobs.lifecycle.rescuing import claims_in_hand, give_back_unknown
 from django_jobs.lifecycle.settling import Settled, settle_and_claim
 from django_jobs.states import State
@@ -158,6 +159,7 @@ class Recorder(Service):
         while self._again and self._again[0][0] <= now:
             due.append(self._again.popleft()[1])
         ring(due)
+        write_due(self._incarnation.using)
         if now >= self._next_reconcile:
             self._next_reconcile = now + self._reconcile_seconds
             give_back_unknown(self._incarnation.using, self._incarnation.id, claims_in_hand(self._desk.claims()))

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 VERBS = ("retry", "cancel", "run_now", "reprioritize", "remove")
 MODELS = {"job": Job, "queue": Queue, "worker": Worker}
 SHOWS = [f"{model}_{page}" for model in MODELS for page in ("changelist", "change", "history")]
+SHOWS.append("job_report")
 # What Django routes for every model and nobody may use here.
 IMPOSSIBLE = [f"{model}_{page}" for model in MODELS for page in ("add", "delete")]
 # What only answers a POST, with what is sent.
@@ -42,7 +43,7 @@ def url(job):
     pks = {"job": job.pk, "queue": queue.pk, "worker": rows.worker()}
 
     def url(name):
-        is_about_a_row = name.endswith(("_change", "_history", "_delete"))
+        is_about_a_row = name.endswith(("_change", "_history", "_delete", "_report"))
         return reverse(f"admin:django_jobs_{name}", args=[pks[name.partition("_")[0]]] if is_about_a_row else [])
 
     return url

@@ -8,6 +8,8 @@ import pytest
 from django_jobs import CancelJob, JobContext, Snooze, current_job
 from django_jobs.definitions.outcomes import Succeeded
 from django_jobs.execution.execute import aexecute, execute
+from django_jobs.execution.job_data import JobData
+from django_jobs.lifecycle.reporting import Notes
 from tests.execution.bodies import (
     ENQUEUED,
     KINDS,
@@ -41,6 +43,8 @@ def test_inside_a_job_the_current_one_is_this(function):
             enqueued_at=ENQUEUED,
             args=[1],
             kwargs={"two": 2},
+            _notes=Notes(given),
+            _data=JobData(given),
         )
     ]
     assert seen[0] is not None

@@ -1,5 +1,6 @@
 """Bells are rung into a record: no test here needs a server for them."""
 
 from tests.bells import transport
+from tests.worker.clocks import moved_clock
 
-__all__ = ["transport"]
+__all__ = ["moved_clock", "transport"]

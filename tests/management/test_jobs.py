@@ -10,7 +10,11 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError
 
-from django_jobs.models import Attempt, Job
+from django_jobs import remove
+from django_jobs.definitions.progress import Progress, to_text
+from django_jobs.management.reports import follow, spoken
+from django_jobs.models import Attempt, Job, LogLine, Report, SavedData
+from django_jobs.models.report import line_text
 from django_jobs.states import State
 from tests import rows
 from tests.management.test_terminal import Terminal
@@ -329,3 +333,70 @@ def test_jobs_are_listed_by_metadata_and_by_error(run_json):
 def test_a_fact_that_is_none_is_told(run, fact):
     with pytest.raises(CommandError, match="must look like customer=42"):
         run("jobs", "list", "--metadata", fact)
+
+
+# what a job says
+
+
+@pytest.fixture
+def talking():
+    job = rows.put(State.RUNNING)
+    say(job, *(f"line {number}" for number in range(30)), dropped=5, progress=Progress(1, 4, "\x1b[2Jloading"))
+    SavedData.objects.create(job=job, fence=1, text='{"page":3}')
+    return job
+
+
+def say(job, *texts, dropped=0, progress=None):
+    log = "\n".join(line_text(LogLine(1, rows.now(), text)) for text in texts)
+    words = {"log_text": log, "dropped": dropped, "progress_text": to_text(progress) if progress else ""}
+    Report.objects.update_or_create(job=job, defaults={"fence": job.fence, **words})
+
+
+def test_show_prints_progress_data_and_the_end_of_the_log(run, talking):
+    told = run("jobs", "show", talking.pk)
+    assert r"25 %, 1 of 4 \x1b[2Jloading" in told
+    assert '{"page": 3}' in told
+    assert "Log, the last 10 lines" in told
+    assert "[1] line 20\n" in told
+    assert "line 19" not in told
+    assert "\x1b" not in told
+
+
+def test_show_gives_machines_the_whole_log(run_json, talking):
+    told = run_json("jobs", "show", talking.pk)
+    assert told["progress"] == {"current": 1, "total": 4, "message": "\x1b[2Jloading"}
+    assert [line["text"] for line in told["log"]] == [f"line {number}" for number in range(30)]
+    assert told["data"] == {"page": 3}
+
+
+def test_tail_tells_each_line_once_until_the_job_has_ended(talking):
+    later = [
+        lambda: say(talking, "line 29", "line 30", dropped=34, progress=Progress(2, 4)),
+        lambda: say(talking, "line 32", dropped=37, progress=Progress(2, 4)),  # one came and went unseen
+        lambda: Job.objects.filter(pk=talking.pk).update(state=State.FAILED),
+    ]
+    told = [spoken(each) for each in follow(talking.pk, lambda seconds: later.pop(0)())]
+    assert [each.partition("] ")[2] for each in told if "] line" in each] == [
+        *(f"line {number}" for number in range(20, 31)),
+        "line 32",
+    ]
+    assert [each for each in told if "line" not in each] == [
+        r"25 %, 1 of 4 \x1b[2Jloading",
+        "50 %, 2 of 4",
+        "The job has ended: failed.",
+    ]
+
+
+def test_tail_of_a_job_that_has_ended_tells_its_end(run, run_json):
+    job = rows.put(State.SUCCESSFUL)
+    say(job, "only line")
+    told = run("jobs", "tail", job.pk)
+    assert told.endswith("[1] only line\nThe job has ended: successful.\n")
+    with pytest.raises(CommandError, match="No job has the id"):
+        run("jobs", "tail", uuid4())
+
+
+def test_tail_of_a_job_that_is_removed_ends():
+    job = rows.put()
+    told = [spoken(each) for each in follow(job.pk, lambda seconds: remove(job))]
+    assert told == ["The job was removed."]

@@ -85,12 +85,37 @@ def chain(links: int) -> None:
         chain.enqueue(links - 1)
 
 
-@job(takes_context=True)
-def wait_at(context: JobContext, gate: str) -> None:
-    """Leave an effect, then run until nobody holds the lock of a file any more."""
+def stay_at(context: JobContext, gate: str) -> None:
     Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
     with open(gate) as file:
         fcntl.flock(file, fcntl.LOCK_SH)
+
+
+@job(takes_context=True)
+def wait_at(context: JobContext, gate: str) -> None:
+    """Leave an effect, then run until nobody holds the lock of a file any more."""
+    stay_at(context, gate)
+
+
+@job(takes_context=True)
+def talk_at(context: JobContext, gate: str) -> None:
+    """Say something, save something, and say the rest when nobody holds the lock of a file any more."""
+    context.save({"effects": 1})
+    context.progress(1, 2, "begun")
+    context.log("begun")
+    stay_at(context, gate)
+    context.progress(2, 2, "over")
+    context.log("over")
+
+
+@job(takes_context=True)
+async def talk_at_async(context: JobContext, gate: str) -> None:
+    await context.asave({"effects": (await context.adata()).get("effects", 0) + 1})
+    context.progress(1, 2, "begun")
+    context.log("begun")
+    await sync_to_async(stay_at)(context, gate)
+    context.progress(2, 2, "over")
+    context.log("over")
 
 
 @job

@@ -26,6 +26,7 @@ from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, l
 from django_jobs.transitions.creating import free_expired_keys, holders
 from django_jobs.transitions.ending import end, still_owned
 from django_jobs.transitions.expiring import expire
+from django_jobs.transitions.reports import fences, save_data
 from django_jobs.transitions.steering import asked_to_cancel
 from tests.rows import ERROR, HOUR, NAMES, claim_of, ended, new, now, put, worker
 from tests.samples import note
@@ -186,6 +187,8 @@ ACTS: dict[str, Callable[[Table], Any]] = {
         "default", [ended(claim_of(job), Succeeded("1")) for job in table.running], 0.0, skip_locked=True
     ),
     "still owned": lambda table: still_owned("default", [claim_of(job) for job in table.running]),
+    "fences": lambda table: fences("default", [job.pk for job in table.running]),
+    "save data": lambda table: save_data("default", claim_of(table.running[0]), "{}"),
     "owned": lambda table: rescuing.owned("default", table.me),
     "orphans": lambda table: rescuing.orphans("default"),
     "rescue": lambda table: rescuing.rescue("default", [job.pk for job in table.running]),

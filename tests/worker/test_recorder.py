@@ -11,7 +11,8 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import queues
-from django_jobs.definitions.outcomes import Ended, Succeeded
+from django_jobs.definitions.outcomes import Ended, GivenBack, Succeeded
+from django_jobs.definitions.progress import Progress
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from django_jobs.transports import Transport
@@ -21,7 +22,7 @@ from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.recorder import UNKNOWN_SECONDS, Recorder
 from django_jobs.worker.watch import QueueWatch
-from tests.project.jobs import add, fail, leave_effect, wait_at
+from tests.project.jobs import add, fail, leave_effect, talk_at, talk_at_async, wait_at
 from tests.rows import fresh, now, put, worker
 from tests.waiting import wait_until
 from tests.worker.conftest import CONCURRENCY
@@ -108,6 +109,39 @@ def test_what_an_idle_worker_claims_costs_one_statement_and_no_transaction_aroun
         bench.recorder.step()
     assert fresh(job).state == State.RUNNING
     assert [query["sql"].split()[0] for query in asked] == ["UPDATE"]
+
+
+@pytest.mark.parametrize("function", [talk_at, talk_at_async], ids=["def", "async def"])
+def test_what_a_body_says_is_written_while_it_runs_and_at_its_end(bench: Bench, gate: Gate, function):
+    job = function.enqueue(gate.path)
+    bench.take(job)
+    runs(job)
+    bench.step()
+    assert fresh(job).progress == Progress(1, 2, "begun")
+    assert (fresh(job).data, [line.text for line in fresh(job).log]) == ({"effects": 1}, ["begun"])
+    gate.open()
+    bench.finish()
+    assert fresh(job).state == State.SUCCESSFUL
+    assert fresh(job).progress == Progress(2, 2, "over")
+    assert [line.text for line in fresh(job).log] == ["begun", "over"]
+
+
+def test_what_a_body_said_is_written_when_it_is_handed_back(bench: Bench, gate: Gate):
+    job = talk_at.enqueue(gate.path)
+    bench.take(job)
+    runs(job)
+    (claim,) = bench.desk.claims()
+    bench.desk.put_ended(Ended(claim, GivenBack(begun=True)))
+    bench.step()
+    assert fresh(job).progress == Progress(1, 2, "begun")
+    other = worker()
+    Job.objects.filter(pk=job.pk).update(state=State.RUNNING, owner=other, fence=claim.fence + 1)
+    gate.open()
+    wait_until(lambda: bench.desk.ended, what="the end of the body")
+    bench.step()
+    assert fresh(job).progress is None
+    assert [line.text for line in fresh(job).log] == ["begun"]
+    assert (fresh(job).state, fresh(job).owner) == (State.RUNNING, other)
 
 
 def test_outcomes_are_written_and_new_jobs_claimed_in_one_step(bench: Bench):

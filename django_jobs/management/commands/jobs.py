@@ -1,7 +1,9 @@
-"""manage.py jobs: list, show, retry, cancel, run-now, reschedule, reprioritize, remove."""
+"""manage.py jobs: list, show, tail, retry, cancel, run-now, reschedule, reprioritize, remove."""
 
 import json
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle import control
 from django_jobs.management import choosing, subcommands
+from django_jobs.management.reports import TAIL_LINES, follow, log_line, progress_line, report_details, spoken
 from django_jobs.management.tables import block, facts, table
 from django_jobs.management.terminal import ProgressBar, confirm
 from django_jobs.models import Job
@@ -47,13 +50,15 @@ class Command(BaseCommand):
     help = "Look at jobs and steer them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = "list|show|retry|cancel|run-now|reschedule|reprioritize|remove"
+        verbs = "list|show|tail|retry|cancel|run-now|reschedule|reprioritize|remove"
         commands = parser.add_subparsers(dest="subcommand", required=True, metavar=verbs)
         listing = subcommands.add(commands, "list", "List jobs, the newest first.")
         choosing.add_filters(listing)
         listing.add_argument("--limit", type=int, default=20, help="How many at most; 20 by default.")
         showing = subcommands.add(commands, "show", "Show all about one job.")
         showing.add_argument("id", metavar="ID")
+        following = subcommands.add(commands, "tail", "Show what a job logs and how far it is, until it has ended.")
+        following.add_argument("id", metavar="ID")
         retrying = subcommands.add(commands, "retry", "Run jobs again that have ended; failed ones unless told else.")
         # Without a state that was asked for, nobody's successful jobs run again.
         choosing.add_choice(retrying, usual_state="failed")
@@ -77,6 +82,8 @@ class Command(BaseCommand):
                 self._list(options)
             case "show":
                 self._show(options)
+            case "tail":
+                self._tail(options)
             case "retry":
                 self._steer(options, control.retry, "will run again")
             case "cancel":
@@ -111,14 +118,29 @@ class Command(BaseCommand):
         present = now(get_settings().DATABASE)
         attempts = [{name: getattr(each, name) for name in ATTEMPT} for each in job.attempts.all()]
         if options["json"]:
-            self._print_json({**_details(job, present), "attempts": attempts})
+            self._print_json({**_details(job, present), **report_details(job), "attempts": attempts})
             return
         details = _details(job, present)
         call = {name: json.dumps(details[name], ensure_ascii=False) for name in CALL}
-        self.stdout.write(facts({**details, **call}))
+        progress = job.progress
+        said = {
+            "progress": None if progress is None else progress_line(progress),
+            "data": json.dumps(report_details(job)["data"], ensure_ascii=False),
+        }
+        self.stdout.write(facts({**details, **call, **said}))
+        if log := job.log:
+            self.stdout.write(f"\nLog, the last {min(len(log), TAIL_LINES)} lines")
+            self.stdout.write(block("\n".join(map(log_line, log[-TAIL_LINES:]))))
         for each in attempts:
             self.stdout.write(f"\nAttempt {each['number']}: {each['outcome']}, {each['finished_at']}")
             self.stdout.write(block(each["traceback"] or each["message"]))
+
+    def _tail(self, options: dict[str, Any]) -> None:
+        (id,) = choosing.existing([options["id"]])
+        with suppress(KeyboardInterrupt):
+            for said in follow(id, time.sleep):
+                self.stdout.write(json.dumps(said, cls=DjangoJSONEncoder) if options["json"] else spoken(said))
+                self.stdout.flush()
 
     def _steer(
         self, options: dict[str, Any], verb: Callable[..., int], outcome: str, warning: str | None = None

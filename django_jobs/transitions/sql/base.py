@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LAST_TICK
 from django_jobs.models import Job
@@ -156,6 +157,25 @@ class Dialect(ABC):
             else:
                 own[name] = values
         return shared, own
+
+    def keep_newest(self, model: type[Model], columns: Sequence[str], records: Sequence[Row]) -> None:
+        """Insert each record, or put it in the place of the row with its key unless that has a higher fence.
+
+        `columns` begins with the key, an id, and ends with the fence.
+        """
+        quote = self.connection.ops.quote_name
+        table, names = quote(model._meta.db_table), ", ".join(columns)
+        line = f"({', '.join(['%s'] * len(columns))})"
+        values = [value for id, *others in records for value in (self.id_parameter(id), *others)]
+        self.query(
+            f"INSERT INTO {table} ({names}) VALUES {', '.join([line] * len(records))} "
+            f"{self._unless_newer(table, columns)}",
+            values,
+        )
+
+    def _unless_newer(self, table: str, columns: Sequence[str]) -> str:
+        sets = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
+        return f"ON CONFLICT ({columns[0]}) DO UPDATE SET {sets} WHERE {table}.fence <= excluded.fence"
 
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""

@@ -127,6 +127,11 @@ class MySQL(Dialect):
             return ""
         return " LOCK IN SHARE MODE"
 
+    def _unless_newer(self, table: str, columns: Sequence[str]) -> str:
+        # The fence is the last: it is compared until then, and assigned from left to right.
+        sets = ", ".join(f"{name} = IF(fence <= VALUES(fence), VALUES({name}), {name})" for name in columns[1:])
+        return f"ON DUPLICATE KEY UPDATE {sets}"
+
     def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str]) -> bool:
         try:
             with transaction.atomic(self.connection.alias):

@@ -1,0 +1,30 @@
+"use strict";
+// Asks for a part of the page again and again, as long as the part says where from. Without this, reload the page.
+{
+    const PAUSE = 2000;
+
+    const refresh = async (part) => {
+        if (!document.hidden) {
+            const response = await fetch(part.dataset.live).catch(() => null);
+            if (response && (!response.ok || response.redirected)) {
+                return; // logged out, or the job is gone: what is shown stays
+            }
+            if (response) {
+                const fresh = new DOMParser()
+                    .parseFromString(await response.text(), "text/html")
+                    .querySelector(".jobs-report");
+                if (!fresh || !fresh.dataset.live) {
+                    window.location.reload(); // it has ended: the whole page tells more
+                    return;
+                }
+                part.replaceWith(fresh);
+                part = fresh;
+            }
+        }
+        window.setTimeout(refresh, PAUSE, part);
+    };
+
+    for (const part of document.querySelectorAll("[data-live]")) {
+        window.setTimeout(refresh, PAUSE, part);
+    }
+}
