@@ -40,9 +40,9 @@ def stored_logs(using: str, ids: Collection[UUID]) -> dict[UUID, tuple[str, int]
 
 def keep_reports(using: str, reports: Sequence[ReportRow]) -> None:
     """Put each in the place of the job's report."""
-    columns = ("job_id", "progress_text", "log_text", "dropped", "fence")
-    for records in portions(sorted(astuple(each) for each in reports)):
-        dialect(using).keep_newest(Report, columns, records)
+    columns = {"job_id": "uuid", "progress_text": "text", "log_text": "text", "dropped": "bigint", "fence": "bigint"}
+    for records in portions(columns, sorted(astuple(each) for each in reports)):
+        dialect(using).keep_newest(Report, tuple(columns), records)
 
 
 def save_data(using: str, claim: Claim, text: str) -> bool:
