@@ -49,6 +49,7 @@ _TYPES = {
     "PositiveSmallIntegerField": "bigint",
     "IntegerField": "bigint",
     "PositiveIntegerField": "bigint",
+    "BigIntegerField": "bigint",
     "FloatField": "float8",
     "DateTimeField": "timestamptz",
     "BinaryField": "bytea",
