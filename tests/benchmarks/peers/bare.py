@@ -19,7 +19,7 @@ VALUES = {
     **dict.fromkeys(("priority", "fence", "attempt", "starts", "stalls"), "0"),
     **dict.fromkeys(("max_attempts", "max_stalls"), "1"),
     **dict.fromkeys(("lifo", "cancel_requested", "suspect"), "FALSE"),
-    **dict.fromkeys(("backoff", "error", '"group"'), "''"),
+    **dict.fromkeys(("backoff", "error", "headers", '"group"'), "''"),
 }
 INSERT = f"INSERT INTO django_jobs_job ({', '.join(VALUES)}) VALUES ({', '.join(VALUES.values())})"
 
