@@ -48,6 +48,10 @@ class QueueIsBusy(JobsError):
     """Jobs of this queue run."""
 
 
+class BrokenTransaction(JobsError):
+    """Something inside of a transaction that must stay whole committed it, or caught an error that had undone it."""
+
+
 class TransportError(JobsError):
     """The transport cannot be reached."""
 

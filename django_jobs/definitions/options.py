@@ -23,9 +23,12 @@ QUEUE_NAME = re.compile(r"[\w.:-]{1,100}")
 LONGEST_KEY = 1000
 
 NOT_AVAILABLE_YET = frozenset(
-    "atomic batch concurrency deduplicate expires group group_concurrency max_starts no_retry_on "
+    "batch concurrency deduplicate expires group group_concurrency max_starts no_retry_on "
     "on_child_failure rate_limit retry_on sandbox schedule timeout".split()
 )
+
+# Said of a function, for it is written for it; no call and no queue can change it.
+ON_THE_DECORATOR_ONLY = frozenset("atomic name sensitive takes_context".split())
 
 
 class Unset(Enum):
@@ -87,6 +90,8 @@ def without(options: JobOptions, names: set[str]) -> JobOptions:
 def _refuse(name: str, whose: str) -> None:
     if name in NOT_AVAILABLE_YET:
         raise NotAvailableYet(f"{whose}: the option {name!r} is not available yet.")
+    if name in ON_THE_DECORATOR_ONLY:
+        raise InvalidOption(f"{whose}: {name!r} belongs to the function. Say it on @job.")
     raise InvalidOption(f"{whose}: there is no option {name!r}.{did_you_mean(name, OPTION_NAMES)}")
 
 

@@ -23,6 +23,7 @@ from django_jobs.definitions.outcomes import (
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, RetryLater, Snooze
+from django_jobs.execution.atomic import commit_together
 from django_jobs.execution.context import JobContext, _current, make_context
 from django_jobs.middleware import around
 
@@ -33,12 +34,17 @@ def execute(claim: Claim) -> Outcome:
         spec, context = _prepare(claim)
     except Exception as error:
         return _hopeless(error)
-    try:
-        with _as_current(context), around(context):
+
+    def body() -> Outcome:
+        with around(context):
             value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+        return _succeeded(value)
+
+    try:
+        with _as_current(context):
+            return commit_together(claim, body) if spec.is_atomic else body()
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return _outcome_of(claim, error)
-    return _succeeded(value)
 
 
 async def aexecute(claim: Claim) -> Outcome:

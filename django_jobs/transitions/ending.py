@@ -5,7 +5,6 @@ was asked for in the meantime wins over every end except success, in the same st
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -21,8 +20,9 @@ from django_jobs.definitions.outcomes import (
     Snoozed,
     Stopped,
     Succeeded,
+    Written,
 )
-from django_jobs.models import Attempt
+from django_jobs.models import Attempt, Job
 from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
@@ -33,16 +33,6 @@ PATIENCE_MILLISECONDS = 50
 RECORDS = 20
 CANCELLED_WHILE_RUNNING = "Cancelled while it was running."
 NO_ERROR = ErrorReport(class_path="", message="", traceback="")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A row as it is after its attempt was written down."""
-
-    id: UUID
-    state: State
-    queue_name: str
-    rank: int
 
 
 _COLUMNS = {
@@ -76,6 +66,17 @@ def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = F
         written += _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
     _keep_attempts(using, [each for each, _ in written], now)
     return written
+
+
+def end_with_body(using: str, ended: Ended, now: float) -> Written | None:
+    """Write down, in the transaction of its body, how an attempt ended; return None if the row is not its own any more.
+
+    Whoever holds the row's lock is waited for: what the body did is worth more than a moment.
+    """
+    list(Job.objects.using(using).filter(pk=ended.claim.id).select_for_update().values_list("pk"))
+    # Nothing of ours can be locked by others now, and lock_timeout remains what the body set.
+    written = end(using, [ended], now, skip_locked=True)
+    return written[0][1] if written else None
 
 
 def move_of(outcome: Outcome) -> Move:
@@ -124,7 +125,7 @@ def _end_alike(
 def _record(sql: Dialect, each: Ended, now: float) -> tuple[Any, ...]:
     text, delay, begun = None, 0.0, 1
     match each.outcome:
-        case Succeeded(result):
+        case Succeeded(result=result):
             text = result
         case Failed(error):
             text = error.summary

@@ -59,6 +59,14 @@ def stumble(context: JobContext, seconds: float, successful_attempt: int) -> int
     return fence
 
 
+@job(takes_context=True, atomic=True)
+def leave_one_effect(context: JobContext, seconds: float) -> int:
+    """Leave an effect that is there if, and only if, this attempt has ended the job."""
+    Effect.objects.create(job_id=context.id, worker=f"{os.getpid()} {context.starts}")
+    time.sleep(seconds)
+    return context.starts
+
+
 @job(takes_context=True)
 def poison(context: JobContext) -> None:
     """Kill the process that runs this."""

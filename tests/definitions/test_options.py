@@ -121,8 +121,10 @@ NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
         ("priorty", 1, "there is no option 'priorty'. Did you mean 'priority'?"),
         ("queue", "mail", "there is no option 'queue'. Did you mean 'queue_name'?"),
         ("nonsense", 1, "there is no option 'nonsense'."),
-        ("takes_context", True, "there is no option 'takes_context'."),
-        ("name", "x", "there is no option 'name'."),
+        ("takes_context", True, "'takes_context' belongs to the function. Say it on @job."),
+        ("name", "x", "'name' belongs to the function. Say it on @job."),
+        ("atomic", True, "'atomic' belongs to the function. Say it on @job."),
+        ("sensitive", None, "'sensitive' belongs to the function. Say it on @job."),
     ],
 )
 def test_an_option_that_cannot_work_says_whose_it_is_and_what_to_write(settings, name, value, message):
