@@ -52,6 +52,10 @@ class BrokenTransaction(JobsError):
     """Something inside of a transaction that must stay whole committed it, or caught an error that had undone it."""
 
 
+class ClaimLost(JobsError):
+    """The job was taken from this worker; what this attempt still does is not kept."""
+
+
 class TransportError(JobsError):
     """The transport cannot be reached."""
 
@@ -89,6 +93,10 @@ class GiveUp(Steering):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or "The job gave up.")
+
+
+class InvalidStep(GiveUp):
+    """A step cannot be kept, and could not be in any other attempt either."""
 
 
 class CancelJob(Steering):

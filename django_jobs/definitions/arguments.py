@@ -50,15 +50,15 @@ def decode_call(text: str) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
-def encode_result(value: object, *, limit: int) -> str | None:
+def encode_result(value: object, *, limit: int, what: str = "result") -> str | None:
     """Return the JSON text of a return value; None for None, which costs no bytes. Raises InvalidArguments."""
     if value is None:
         return None
-    text = json.dumps(_plain(value, "result", 1), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_plain(value, what, 1), ensure_ascii=False, separators=(",", ":"))
     size = len(text.encode())
     if size > limit:
         raise PayloadTooLarge(
-            f"The result takes {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and return its key, "
+            f"The {what} takes {size:,} bytes as JSON, and {limit:,} are allowed. Store the data and return its key, "
             "or raise MAX_RESULT_BYTES."
         )
     return text

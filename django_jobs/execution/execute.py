@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import clean_text, decode_call, encode_result
 from django_jobs.definitions.durations import seconds
@@ -25,6 +27,7 @@ from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, RetryLater, Snooze
 from django_jobs.execution.atomic import commit_together
 from django_jobs.execution.context import JobContext, _current, make_context
+from django_jobs.execution.steps import Steps
 from django_jobs.middleware import around
 
 
@@ -38,6 +41,8 @@ def execute(claim: Claim) -> Outcome:
     def body() -> Outcome:
         with around(context):
             value = spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+        if context.steps.must_be_marked:
+            context.steps.mark()
         return _succeeded(value)
 
     try:
@@ -57,6 +62,8 @@ async def aexecute(claim: Claim) -> Outcome:
         with _as_current(context):
             async with around(context):
                 value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+            if context.steps.must_be_marked:
+                await sync_to_async(context.steps.mark)()
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -77,7 +84,7 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
             f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. "
             "Has its signature changed since the job was enqueued?"
         ) from None
-    return spec, make_context(claim, args, kwargs)
+    return spec, make_context(claim, args, kwargs, Steps(claim, spec))
 
 
 def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:

@@ -142,6 +142,12 @@ class Dialect(ABC):
         `values` maps a column of job to an SQL expression over `o.<column>`.
         """
 
+    def insert_once(self, insert: str, parameters: Sequence[Any], key: str) -> bool:
+        """Run an INSERT of one row unless its `key`, columns of a unique index, is taken; tell whether it came in."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"{insert} ON CONFLICT ({key}) DO NOTHING", list(parameters))
+            return bool(cursor.rowcount == 1)
+
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""
 
