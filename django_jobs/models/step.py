@@ -39,7 +39,7 @@ class Step(models.Model):
         constraints = [models.UniqueConstraint(fields=["job", "name"], name="django_jobs_step_name")]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}"
 
     @property
     def result(self) -> Any:

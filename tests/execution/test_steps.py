@@ -118,6 +118,10 @@ def start(kind: str) -> Claim:
     return a_claim(act if kind == "def" else act_async)
 
 
+def gives(value: object) -> Callable[[], Any]:
+    return lambda: value
+
+
 def fails() -> None:
     raise ValueError("The shop is closed.")
 
@@ -127,7 +131,11 @@ def test_an_attempt_goes_on_after_the_last_step_that_was_done(kind):
     claim, done = start(kind), []
 
     def step(number):
-        return lambda: done.append(number) or number
+        def do():
+            done.append(number)
+            return number
+
+        return do
 
     steps = {f"step {number}": step(number) for number in range(1, 5)}
     outcome = run(story(kind, {**steps, "step 3": fails}), claim)
@@ -142,7 +150,7 @@ def test_an_attempt_goes_on_after_the_last_step_that_was_done(kind):
 @both
 def test_every_attempt_sees_what_json_made_of_a_result(kind):
     claim, values = start(kind), [(1, 2), {"a": timedelta(1)}, None, "ü", False, 1.5]
-    steps = {str(number): (lambda value=value: value) for number, value in enumerate(values)}
+    steps = {str(number): gives(value) for number, value in enumerate(values)}
     seen = '[[1,2],{"a":"P1DT00H00M00S"},null,"ü",false,1.5]'
     first = run(story(kind, steps), claim)
     assert first == Succeeded(seen)
@@ -236,7 +244,7 @@ def test_a_name_that_cannot_be_kept_apart_is_refused(name):
 
 def test_names_are_equal_byte_for_byte():
     names = ["page", "Page", "pagé", "page é", "x" * 200, "x" * 199, "ß", "ss"]
-    outcome = run(story("def", {name: (lambda name=name: name) for name in names}), claim := a_claim())
+    outcome = run(story("def", {name: gives(name) for name in names}), claim := a_claim())
     assert isinstance(outcome, Succeeded)
     assert list(steps_of(claim)) == names
 
