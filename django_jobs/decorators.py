@@ -85,13 +85,23 @@ def job(function: Callable[Arguments, Result], /) -> JobFunction[Arguments, Resu
 
 @overload
 def job(
-    *, takes_context: Literal[True], name: str | None = None, sensitive: Iterable[str] = (), **options: Any
+    *,
+    takes_context: Literal[True],
+    name: str | None = None,
+    sensitive: Iterable[str] = (),
+    atomic: bool = False,
+    **options: Any,
 ) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
 
 
 @overload
 def job(
-    *, takes_context: Literal[False] = False, name: str | None = None, sensitive: Iterable[str] = (), **options: Any
+    *,
+    takes_context: Literal[False] = False,
+    name: str | None = None,
+    sensitive: Iterable[str] = (),
+    atomic: bool = False,
+    **options: Any,
 ) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
 
 
@@ -102,12 +112,14 @@ def job(
     takes_context: bool = False,
     name: str | None = None,
     sensitive: Iterable[str] = (),
+    atomic: bool = False,
     **options: Any,
 ) -> Any:
     """Make a function, `def` or `async def`, a job.
 
     `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
+    `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` a callable of
     the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of the first, and none of the
@@ -115,7 +127,7 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, sensitive, options)
+        spec = _make_spec(function, takes_context, name, sensitive, atomic, options)
         register(spec)
         return JobFunction(spec)
 
@@ -127,6 +139,7 @@ def _make_spec(
     takes_context: bool,
     name: str | None,
     sensitive: Iterable[str],
+    atomic: bool,
     options: dict[str, Any],
 ) -> JobSpec:
     if not inspect.isfunction(function):
@@ -150,6 +163,7 @@ def _make_spec(
         sensitive=_sensitive_names(sensitive, signature, whose),
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
+        is_atomic=_is_atomic(function, atomic, whose),
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
         **classes,
@@ -168,6 +182,17 @@ def _error_classes(options: dict[str, Any], whose: str) -> dict[str, Any]:
         names = ", ".join(sorted(each.__name__ for each in both))
         raise InvalidOption(f"{whose}: retry_on and no_retry_on both name {names}.")
     return classes
+
+
+def _is_atomic(function: Callable[..., Any], atomic: bool, whose: str) -> bool:
+    if not isinstance(atomic, bool):
+        raise InvalidOption(f"{whose}: atomic must be True or False, not {atomic!r}.")
+    if atomic and (iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        raise InvalidOption(
+            f"{whose}: atomic=True needs a `def`, for Django has no transactions in `async def`. Make it a `def`, or "
+            "put its writes into a step: await context.astep(name, function, atomic=True)."
+        )
+    return atomic
 
 
 def _sensitive_names(names: Iterable[str], signature: inspect.Signature, whose: str) -> frozenset[str]:

@@ -48,6 +48,10 @@ class QueueIsBusy(JobsError):
     """Jobs of this queue run."""
 
 
+class BrokenTransaction(JobsError):
+    """Something inside of a transaction that must stay whole committed it, or caught an error that had undone it."""
+
+
 class ClaimLost(JobsError):
     """The job was taken from this worker: what this attempt still writes is refused."""
 
@@ -110,6 +114,10 @@ class GiveUp(Steering):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or "The job gave up.")
+
+
+class InvalidStep(GiveUp):
+    """A step cannot be kept, and could not be in any other attempt either."""
 
 
 class CancelJob(Steering):

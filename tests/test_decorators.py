@@ -90,7 +90,7 @@ def test_only_functions_are_jobs(thing):
     [
         ({"priorty": 1}, InvalidOption, "there is no option 'priorty'. Did you mean 'priority'?"),
         ({"max_attempts": "3"}, InvalidOption, "max_attempts must be a whole number from 1 to 32000, not '3'."),
-        ({"atomic": True}, NotAvailableYet, "the option 'atomic' is not available yet."),
+        ({"atomic": "yes"}, InvalidOption, "atomic must be True or False, not 'yes'."),
         ({"sandbox": True}, NotAvailableYet, "the option 'sandbox' is not available yet."),
     ],
 )
@@ -98,6 +98,13 @@ def test_a_wrong_option_fails_at_import_and_says_whose_it_is(options, error, mes
     with pytest.raises(error) as caught:
         job(name="decorators.wrong", **options)(plain)
     assert str(caught.value) == f"@job of tests.test_decorators.plain: {message}"
+
+
+def test_an_atomic_job_is_a_def_and_an_async_one_is_told_what_to_do_instead():
+    assert job(name="decorators.atomic", atomic=True)(plain).spec.is_atomic
+    assert not note.spec.is_atomic
+    with pytest.raises(InvalidOption, match=r"waits: atomic=True needs a `def`.*put its writes into a step"):
+        job(name="decorators.atomic_async", atomic=True)(waits.spec.function)
 
 
 def test_the_context_is_no_argument_of_the_caller():

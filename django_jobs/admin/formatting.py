@@ -17,7 +17,7 @@ from django_jobs.definitions.durations import in_words
 from django_jobs.definitions.keeping import FOR_EVER
 from django_jobs.definitions.metadata import as_text
 from django_jobs.definitions.redaction import shown_call, shown_result
-from django_jobs.models import Job
+from django_jobs.models import Job, Step
 from django_jobs.states import State
 
 # What a job can be asked to be; each name is that of a question of the queryset.
@@ -112,12 +112,28 @@ def headers(job: Job) -> SafeString | str:
 
 def result(job: Job) -> SafeString | str:
     """Return what the function returned; what cannot be read as it is stored."""
-    if job.result_text is None:
+    return _result(job.name, job.result_text)
+
+
+def _result(name: str, text: str | None) -> SafeString | str:
+    if text is None:
         return NOTHING
     try:
-        return pretty(shown_result(job.name, json.loads(job.result_text)))
+        return pretty(shown_result(name, json.loads(text)))
     except ValueError:
-        return code(job.result_text)
+        return code(text)
+
+
+def step(step: Step, job: Job) -> dict[str, object]:
+    """Return what the page shows of a step; its result is hidden where that of the job is."""
+    return {
+        "name": step.name,
+        "attempt": step.attempt,
+        "finished_at": step.finished_at,
+        "duration": in_words(step.finished_at - step.started_at),
+        "result": _result(job.name, step.result_text),
+        "unused": step.unused,
+    }
 
 
 def metadata(job: Job) -> SafeString | str:

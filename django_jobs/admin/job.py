@@ -22,6 +22,7 @@ from django_jobs.states import State
 
 # The newest; a job may have had thousands.
 MOST_ATTEMPTS = 50
+MOST_STEPS = 200
 
 
 @admin.register(Job)
@@ -144,6 +145,8 @@ class JobAdmin(ReadOnlyAdmin):
         now = formatting.seen_at(obj)
         attempts = list(obj.attempts.order_by("-id")[:MOST_ATTEMPTS])
         workers = Worker.objects.using(obj._state.db).in_bulk({each.worker for each in attempts})
+        context["steps"] = [formatting.step(each, obj) for each in obj.steps.order_by("-id")[:MOST_STEPS]]
+        context["shows_results"] = self.may_view_payload(request)
         context["attempts"] = [(each, workers.get(each.worker)) for each in attempts]
         context["timeline"] = timeline(obj, attempts, now)
         context["report"] = shown_report(obj, with_payload=self.may_view_payload(request))

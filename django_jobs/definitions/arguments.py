@@ -51,12 +51,12 @@ def decode_call(text: str) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
-def encode_result(value: object, *, limit: int) -> str | None:
+def encode_result(value: object, *, limit: int, what: str = "result") -> str | None:
     """Return the JSON text of a return value; None for None, which costs no bytes. Raises InvalidArguments."""
     if value is None:
         return None
     return encode_value(
-        value, "result", limit=limit, advice="Store the data and return its key, or raise MAX_RESULT_BYTES."
+        value, what, limit=limit, advice="Store the data and return its key, or raise MAX_RESULT_BYTES."
     )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django_jobs.states import State
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -46,10 +48,21 @@ class ErrorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A row as it is after its attempt was written down."""
+
+    id: UUID
+    state: State
+    queue_name: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The body returned; `result` is JSON text, None for None."""
+    """The body returned; `result` is JSON text, None for None. `row`: written already, together with the body."""
 
     result: str | None = None
+    row: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class JobSpec:
     signature: inspect.Signature
     takes_context: bool = False
     is_async: bool = False
+    # Body and success are one transaction on the job database.
+    is_atomic: bool = False
     backoff_function: BackoffFunction | None = None
     key_function: Callable[..., str] | None = None
     # Which errors are tried again; None: all but those of `no_retry_on`, which goes first.

@@ -1,11 +1,12 @@
 """What a running job may know of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from asgiref.sync import sync_to_async
 
@@ -15,6 +16,7 @@ from django_jobs.execution.cancelling import Key, reason_of
 if TYPE_CHECKING:
     # Only named here: a project's models may import this before the apps are ready, and these need models.
     from django_jobs.execution.job_data import JobData
+    from django_jobs.execution.steps import Steps
     from django_jobs.lifecycle.reporting import Notes
 
 
@@ -40,6 +42,7 @@ class JobContext:
     _key: Key | None = field(default=None, repr=False, compare=False)
     _notes: "Notes" = field(repr=False, compare=False)
     _data: "JobData" = field(repr=False, compare=False)
+    _steps: "Steps" = field(repr=False, compare=False)
 
     @property
     def cancel_requested(self) -> bool:
@@ -93,6 +96,24 @@ class JobContext:
     async def asave(self, data: Mapping[str, Any]) -> None:
         """Keep a dict; see `save`."""
         await sync_to_async(self._data.save)(data)
+
+    def step(self, name: str, function: Callable[..., Any], /, *args: Any, atomic: bool = False, **kwargs: Any) -> Any:
+        """Call a function once in the life of this job and keep its result; later attempts only return what is kept.
+
+        The result is what JSON makes of it. With `atomic` the function runs in a transaction on the job database, in
+        which the step is kept as well. Raises InvalidStep and ClaimLost.
+        """
+        return self._steps.run(name, partial(function, *args, **kwargs), atomic=atomic)
+
+    async def astep(
+        self, name: str, function: Callable[..., Any], /, *args: Any, atomic: bool = False, **kwargs: Any
+    ) -> Any:
+        """Call a function, `def` or `async def`, once in the life of this job; see `step`."""
+        return await self._steps.arun(name, function, partial(function, *args, **kwargs), atomic=atomic)
+
+    def step_key(self, name: str) -> str:
+        """Return a text of 36 characters that is the same in every attempt: for services that take idempotency keys."""
+        return str(uuid5(self.id, name))
 
 
 _current: ContextVar[JobContext | None] = ContextVar("django_jobs_current_job", default=None)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from django_jobs import clock
 from django_jobs.conf import get_settings
 from django_jobs.definitions.annotations import read_arguments
@@ -26,9 +28,11 @@ from django_jobs.definitions.outcomes import (
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
+from django_jobs.execution.atomic import commit_together
 from django_jobs.execution.cancelling import TaskBody, reason_of
 from django_jobs.execution.context import JobContext, _current
 from django_jobs.execution.job_data import JobData
+from django_jobs.execution.steps import Steps
 from django_jobs.execution.timeouts import call_in_time, in_time, message
 from django_jobs.lifecycle.reporting import Notes
 from django_jobs.middleware import around
@@ -42,12 +46,19 @@ def execute(claim: Claim) -> Outcome:
         spec, context = _prepare(claim)
     except Exception as error:
         return _hopeless(error)
-    try:
-        with _as_current(context), around(context):
+
+    def body() -> Outcome:
+        with around(context):
             value = call_in_time(claim, spec.function, *_leading(spec, context), *context.args, **context.kwargs)
+        if context._steps.must_be_marked:
+            context._steps.mark()
+        return _succeeded(value)
+
+    try:
+        with _as_current(context):
+            return commit_together(claim, body) if spec.is_atomic else body()
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return _outcome_of(claim, error)
-    return _succeeded(value)
 
 
 async def aexecute(claim: Claim) -> Outcome:
@@ -65,6 +76,8 @@ async def aexecute(claim: Claim) -> Outcome:
                 # The body alone, not what surrounds it.
                 with body, in_time(claim, body):
                     value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
+            if context._steps.must_be_marked:
+                await sync_to_async(context._steps.mark)()
     except asyncio.CancelledError as error:
         return _outcome_of_cancellation(claim, body, error)
     except BaseException as error:
@@ -130,6 +143,7 @@ def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobCo
         _key=(claim.id, claim.fence),
         _notes=Notes(claim),
         _data=JobData(claim),
+        _steps=Steps(claim, get_spec(claim.name)),
     )
 
 

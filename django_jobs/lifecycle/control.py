@@ -15,7 +15,7 @@ from django_jobs.definitions.rank import due_at
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.models import Job, JobQuerySet, Queue
-from django_jobs.transitions import removing, steering
+from django_jobs.transitions import removing, steering, steps
 from django_jobs.transitions.claiming import now
 from django_jobs.transitions.steering import Moved
 from django_jobs.transports import Bell, get_transport
@@ -34,15 +34,22 @@ def cancel(jobs: Jobs, reason: str = "", *, progress: Progress | None = None) ->
     return _in_steps(jobs, lambda using, ids: len(steering.cancel(using, ids, reason)), progress)
 
 
-def retry(jobs: Jobs, *, reset_attempts: bool = True, progress: Progress | None = None) -> int:
+def retry(
+    jobs: Jobs, *, reset_attempts: bool = True, reset_steps: bool = False, progress: Progress | None = None
+) -> int:
     """Run those again that have ended, the same rows, at once; return how many.
 
     They keep their priority, group and idempotency key. Without `reset_attempts` the attempts go on counting, and
-    each gets one more.
+    each gets one more. They go on after the last step that is done; with `reset_steps` they begin from the beginning.
     """
-    return _in_steps(
-        jobs, lambda using, ids: _ring(using, steering.retry(using, ids, reset_attempts=reset_attempts)), progress
-    )
+
+    def step(using: str, ids: Sequence[UUID]) -> int:
+        moved = steering.retry(using, ids, reset_attempts=reset_attempts)
+        if reset_steps:
+            steps.forget(using, [each.id for each in moved])
+        return _ring(using, moved)
+
+    return _in_steps(jobs, step, progress)
 
 
 def run_now(jobs: Jobs, *, progress: Progress | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from django_jobs import clock
-from django_jobs.definitions.outcomes import Claim, Ended, ErrorReport, Failed
+from django_jobs.definitions.outcomes import Claim, Ended, ErrorReport, Failed, Succeeded, Written
 from django_jobs.definitions.rank import due_at
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.errors import UnknownJob
@@ -15,7 +15,7 @@ from django_jobs.lifecycle import reporting
 from django_jobs.lifecycle.dispatching import HORIZON, ring
 from django_jobs.signals import attempt_ended, job_failed
 from django_jobs.states import State
-from django_jobs.transitions.ending import Written, end, error_of, still_owned
+from django_jobs.transitions.ending import end, error_of, still_owned
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
 
@@ -44,8 +44,11 @@ def settle_and_claim(
     An outcome that the database refuses is replaced by an error note, so that the state is always recorded. Raises
     OperationalError or InterfaceError while the database is away; the caller keeps the outcomes.
     """
-    tries = 0
     notes = reporting.take_last(each.claim for each in ended)
+    together = _written_with_their_bodies(ended)
+    if together:
+        ended = [each for each in ended if not isinstance(each.outcome, Succeeded) or each.outcome.row is None]
+    tries = 0
 
     def work() -> tuple[list[tuple[Ended, Written]], list[Claim]]:
         nonlocal tries
@@ -65,10 +68,23 @@ def settle_and_claim(
             raise
         # Of the last one that is left they are let go: it may be them that are refused, and the state comes first.
         reporting.put_back(notes if len(ended) > 1 else ())
-        return _settle_bisected(using, ended, refusal), in_transaction(using, claim)
+        settled, claims = _settle_bisected(using, ended, refusal), in_transaction(using, claim)
+        _announce(Settled(together))
+        settled.written += together
+        return settled, claims
     settled = _sort(using, ended, written)
+    settled.written += together
     _announce(settled)
     return settled, claims
+
+
+def _written_with_their_bodies(ended: Sequence[Ended]) -> list[tuple[Ended, Written]]:
+    """Return what atomic jobs have written themselves: it is only to be announced."""
+    return [
+        (each, each.outcome.row)
+        for each in ended
+        if isinstance(each.outcome, Succeeded) and each.outcome.row is not None
+    ]
 
 
 def _settle_bisected(using: str, ended: Sequence[Ended], refusal: DatabaseError) -> Settled:

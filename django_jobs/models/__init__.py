@@ -6,6 +6,19 @@ from django_jobs.models.job import Job, JobQuerySet
 from django_jobs.models.metadata import Metadata
 from django_jobs.models.queue import Queue
 from django_jobs.models.report import LogLine, Report, SavedData
+from django_jobs.models.step import Step
 from django_jobs.models.worker import Worker
 
-__all__ = ["Attempt", "Chore", "Job", "JobQuerySet", "LogLine", "Metadata", "Queue", "Report", "SavedData", "Worker"]
+__all__ = [
+    "Attempt",
+    "Chore",
+    "Job",
+    "JobQuerySet",
+    "LogLine",
+    "Metadata",
+    "Queue",
+    "Report",
+    "SavedData",
+    "Step",
+    "Worker",
+]

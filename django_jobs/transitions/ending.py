@@ -6,7 +6,6 @@ fails if it has started as often as max_starts allows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,8 +21,9 @@ from django_jobs.definitions.outcomes import (
     Snoozed,
     Stopped,
     Succeeded,
+    Written,
 )
-from django_jobs.models import Attempt
+from django_jobs.models import Attempt, Job
 from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
@@ -36,16 +36,6 @@ STARTED_TOO_OFTEN = "It was started as often as max_starts allows and did not en
 # Of very many attempts the first tell how it began and the last how it stands.
 FIRST_KEPT, LAST_KEPT = 5, 45
 NO_ERROR = ErrorReport(class_path="", message="", traceback="")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A row as it is after its attempt was written down."""
-
-    id: UUID
-    state: State
-    queue_name: str
-    rank: int
 
 
 _COLUMNS = {
@@ -79,6 +69,17 @@ def end(using: str, ended: Sequence[Ended], now: float, *, skip_locked: bool = F
         written += _end_alike(using, move_of(group[0].outcome), group, now, skip_locked)
     _keep_attempts(using, written, now)
     return written
+
+
+def end_with_body(using: str, ended: Ended, now: float) -> Written | None:
+    """Write down, in the transaction of its body, how an attempt ended; return None if the row is not its own any more.
+
+    Whoever holds the row's lock is waited for: what the body did is worth more than a moment.
+    """
+    list(Job.objects.using(using).filter(pk=ended.claim.id).select_for_update().values_list("pk"))
+    # Nothing of ours can be locked by others now, and lock_timeout remains what the body set.
+    written = end(using, [ended], now, skip_locked=True)
+    return written[0][1] if written else None
 
 
 def move_of(outcome: Outcome) -> Move:
@@ -127,7 +128,7 @@ def _end_alike(
 def _record(sql: Dialect, each: Ended, now: float) -> tuple[Any, ...]:
     text, delay, begun = None, 0.0, 1
     match each.outcome:
-        case Succeeded(result):
+        case Succeeded(result=result):
             text = result
         case Failed(error):
             text = error.summary

@@ -9,12 +9,12 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import Model
 
-from django_jobs.models import Attempt, Job, Metadata, Report, SavedData
+from django_jobs.models import Attempt, Job, Metadata, Report, SavedData, Step
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
 
 # Each has a column job_id.
-BELONGINGS = (Attempt, Metadata, Report, SavedData)
+BELONGINGS = (Attempt, Metadata, Report, SavedData, Step)
 NOT_RUNNING = tuple(state for state in State if state is not State.RUNNING)
 
 

@@ -11,6 +11,9 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 Result = TypeVar("Result")
 
 TRIES = 5
+# PostgreSQL: serialization failure, deadlock. MySQL: deadlock, record changed. The server has rolled back everything.
+_COLLISION_STATES = {"40001", "40P01"}
+_COLLISION_NUMBERS = {1020, 1213}
 # PostgreSQL: serialization failure, deadlock, lock timeout. MySQL: deadlock, lock wait timeout, record changed.
 _STATES = {"40001", "40P01", "55P03"}
 _NUMBERS = {1020, 1205, 1213}
@@ -33,6 +36,14 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
             # Those who collided must not collide again.
             time.sleep(random.uniform(0.001, 0.02))
     raise AssertionError("unreachable")
+
+
+def is_collision(using: str, error: OperationalError) -> bool:
+    """Tell whether the database undid a transaction for the sake of another one: the same may well succeed now."""
+    if connections[using].vendor == "sqlite":
+        return "locked" in str(error)
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    return sqlstate in _COLLISION_STATES or bool(error.args and error.args[0] in _COLLISION_NUMBERS)
 
 
 def _may_pass(using: str, error: OperationalError | InterfaceError, before: object) -> bool:

@@ -8,8 +8,10 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import connection
 
 from django_jobs import Fixed, JobContext, job
 from django_jobs.models import Job
@@ -57,6 +59,59 @@ def stumble(context: JobContext, seconds: float, successful_attempt: int) -> int
         raise ValueError(f"Attempt {context.attempt} fails, as was wished.")
     note(context, "ends")
     return fence
+
+
+@job(takes_context=True, atomic=True)
+def leave_one_effect(context: JobContext, seconds: float) -> int:
+    """Leave an effect that is there if, and only if, this attempt has ended the job."""
+    Effect.objects.create(job_id=context.id, worker=f"{os.getpid()} {context.starts}")
+    time.sleep(seconds)
+    return context.starts
+
+
+class Trap:
+    """Kill this process at the n-th point that is passed: before and after each statement, and where a body says so."""
+
+    def __init__(self, context: JobContext, point: int) -> None:
+        self.passed, self._point = 0, point if context.starts == 1 else 0
+
+    def pass_by(self) -> None:
+        self.passed += 1
+        if self.passed == self._point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def __call__(self, execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        self.pass_by()
+        result = execute(sql, parameters, many, context)
+        self.pass_by()
+        return result
+
+
+@job(takes_context=True)
+def four_steps(context: JobContext, point: int) -> int:
+    """Do steps 1 and 3 outside of any transaction, 2 and 4 together with their effects."""
+    trap = Trap(context, point)
+    with connection.execute_wrapper(trap):
+        for number in (1, 2, 3, 4):
+            context.step(f"step {number}", note, context, f"step {number}", atomic=number % 2 == 0)
+    trap.pass_by()
+    return trap.passed
+
+
+@job(takes_context=True)
+async def four_async_steps(context: JobContext, point: int) -> int:
+    trap = Trap(context, point)
+
+    async def step(number: int) -> None:
+        trap.pass_by()
+        await anote(context, f"step {number}")
+        trap.pass_by()
+
+    for number in (1, 2, 3, 4):
+        trap.pass_by()
+        await context.astep(f"step {number}", step, number)
+    trap.pass_by()
+    return trap.passed
 
 
 @job(takes_context=True)

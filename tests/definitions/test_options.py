@@ -137,6 +137,8 @@ NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
         ("nonsense", 1, "there is no option 'nonsense'."),
         ("takes_context", True, "the option 'takes_context' goes on @job alone."),
         ("name", "x", "the option 'name' goes on @job alone."),
+        ("atomic", True, "the option 'atomic' goes on @job alone."),
+        ("sensitive", None, "the option 'sensitive' goes on @job alone."),
     ],
 )
 def test_an_option_that_cannot_work_says_whose_it_is_and_what_to_write(settings, name, value, message):

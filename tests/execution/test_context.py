@@ -9,6 +9,7 @@ from django_jobs import CancelJob, JobContext, Snooze, current_job
 from django_jobs.definitions.outcomes import Succeeded
 from django_jobs.execution.execute import aexecute, execute
 from django_jobs.execution.job_data import JobData
+from django_jobs.execution.steps import Steps
 from django_jobs.lifecycle.reporting import Notes
 from tests.execution.bodies import (
     ENQUEUED,
@@ -45,6 +46,7 @@ def test_inside_a_job_the_current_one_is_this(function):
             kwargs={"two": 2},
             _notes=Notes(given),
             _data=JobData(given),
+            _steps=Steps(given, function.spec),
         )
     ]
     assert seen[0] is not None

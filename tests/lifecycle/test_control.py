@@ -11,7 +11,7 @@ from django.db import connection
 from django_jobs import cancel, queues, remove, reprioritize, reschedule, retry, run_now
 from django_jobs.definitions.rank import LAST_TICK, rank
 from django_jobs.errors import InvalidOption
-from django_jobs.models import Attempt, Job, Metadata, Queue, Report, SavedData
+from django_jobs.models import Attempt, Job, Metadata, Queue, Report, SavedData, Step
 from django_jobs.states import ENDED, State
 from django_jobs.transitions.removing import BELONGINGS
 from django_jobs.transports import Bell
@@ -249,6 +249,7 @@ def test_a_removed_job_takes_along_what_belongs_to_it_and_to_no_other():
         Attempt.objects.create(job=job, number=1, finished_at=now(), outcome="failed")
         Report.objects.create(job=job, fence=1)
         SavedData.objects.create(job=job, fence=1, text="{}")
+        Step.objects.create(job=job, name="charge", attempt=1, started_at=now(), finished_at=now())
         Metadata.objects.create(job=job, key="customer", value="42")
     assert remove(gone) == 1
     for model in BELONGINGS:

@@ -20,7 +20,7 @@ from django_jobs.management import choosing, subcommands
 from django_jobs.management.reports import TAIL_LINES, follow, log_line, progress_line, report_details, spoken
 from django_jobs.management.tables import block, facts, table
 from django_jobs.management.terminal import ProgressBar, confirm
-from django_jobs.models import Job
+from django_jobs.models import Job, Step
 from django_jobs.transitions.claiming import now
 
 TITLES = ("ID", "STATE", "NAME", "QUEUE", "ATTEMPT", "AGE", "DURATION")
@@ -43,6 +43,7 @@ DETAILS = (
     "cancel_requested_at",
 )
 CALL = ("args", "kwargs", "result")
+STEP = ("name", "attempt", "started_at", "finished_at", "unused")
 ATTEMPT = ("number", "outcome", "started_at", "finished_at", "worker", "error_class", "message", "traceback")
 
 
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         retrying = subcommands.add(commands, "retry", "Run jobs again that have ended; failed ones unless told else.")
         # Without a state that was asked for, nobody's successful jobs run again.
         choosing.add_choice(retrying, usual_state="failed")
+        retrying.add_argument("--reset-steps", action="store_true", help="Forget the steps that are done; repeat them.")
         cancelling = subcommands.add(commands, "cancel", "Cancel jobs that wait, and ask those that run to stop.")
         cancelling.add_argument("--reason", default="", help="Kept with the jobs.")
         hurrying = subcommands.add(commands, "run-now", "Make scheduled jobs due.")
@@ -85,7 +87,8 @@ class Command(BaseCommand):
             case "tail":
                 self._tail(options)
             case "retry":
-                self._steer(options, control.retry, "will run again")
+                verb = partial(control.retry, reset_steps=options["reset_steps"])
+                self._steer(options, verb, "will run again")
             case "cancel":
                 verb = partial(control.cancel, reason=options["reason"])
                 self._steer(options, verb, "are cancelled, or asked to stop")
@@ -117,8 +120,9 @@ class Command(BaseCommand):
         job = Job.objects.using(get_settings().DATABASE).get(pk=id)
         present = now(get_settings().DATABASE)
         attempts = [{name: getattr(each, name) for name in ATTEMPT} for each in job.attempts.all()]
+        steps = [_step(each, job) for each in job.steps.all()]
         if options["json"]:
-            self._print_json({**_details(job, present), **report_details(job), "attempts": attempts})
+            self._print_json({**_details(job, present), **report_details(job), "attempts": attempts, "steps": steps})
             return
         details = _details(job, present)
         call = {name: json.dumps(details[name], ensure_ascii=False) for name in CALL}
@@ -134,6 +138,10 @@ class Command(BaseCommand):
         for each in attempts:
             self.stdout.write(f"\nAttempt {each['number']}: {each['outcome']}, {each['finished_at']}")
             self.stdout.write(block(each["traceback"] or each["message"]))
+        for each in steps:
+            unused = ", not used by the last attempt" if each["unused"] else ""
+            self.stdout.write(f"\nStep {each['name']}: attempt {each['attempt']}, {each['finished_at']}{unused}")
+            self.stdout.write(block(json.dumps(each["result"], ensure_ascii=False)))
 
     def _tail(self, options: dict[str, Any]) -> None:
         (id,) = choosing.existing([options["id"]])
@@ -200,6 +208,10 @@ def _summary(job: Job, present: datetime) -> dict[str, object]:
 def _details(job: Job, present: datetime) -> dict[str, object]:
     details = {name: getattr(job, name) for name in DETAILS}
     return {**_summary(job, present), **details, **_call(job)}
+
+
+def _step(step: Step, job: Job) -> dict[str, Any]:
+    return {name: getattr(step, name) for name in STEP} | {"result": shown_result(job.name, step.result)}
 
 
 def _call(job: Job) -> dict[str, Any]:

@@ -177,6 +177,12 @@ class Dialect(ABC):
         sets = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
         return f"ON CONFLICT ({columns[0]}) DO UPDATE SET {sets} WHERE {table}.fence <= excluded.fence"
 
+    def insert_once(self, insert: str, parameters: Sequence[Any], key: str) -> bool:
+        """Run an INSERT of one row unless its `key`, columns of a unique index, is taken; tell whether it came in."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"{insert} ON CONFLICT ({key}) DO NOTHING", list(parameters))
+            return bool(cursor.rowcount == 1)
+
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""
 

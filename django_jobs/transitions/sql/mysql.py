@@ -120,6 +120,16 @@ class MySQL(Dialect):
             among, parameters = self.among("id", inserted)
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
 
+    def insert_once(self, insert: str, parameters: Sequence[Any], key: str) -> bool:
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(insert, list(parameters))
+                return bool(cursor.rowcount == 1)
+        except IntegrityError as error:  # it has undone the statement alone, so there is no need for a savepoint
+            if error.args[0] == _DUPLICATE_ENTRY:
+                return False
+            raise
+
     def lock_to_read_the_present(self) -> str:
         """Above READ COMMITTED only a locking read sees it; a shared one, for those who wait for one row have that."""
         level = getattr(self.connection, "isolation_level", None)

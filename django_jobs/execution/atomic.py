@@ -1,0 +1,86 @@
+"""Atomic jobs: what the body does to the job database and its success are committed together, or not at all."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import DatabaseError, OperationalError, connections, transaction
+
+from django_jobs import clock
+from django_jobs.conf import get_settings
+from django_jobs.definitions.outcomes import Claim, Ended, GivenBack, Outcome, Succeeded
+from django_jobs.errors import BrokenTransaction
+from django_jobs.transitions.ending import end_with_body
+from django_jobs.transitions.transactions import TRIES, is_collision
+
+logger = logging.getLogger("django_jobs")
+
+Result = TypeVar("Result")
+
+
+def commit_together(claim: Claim, body: Callable[[], Outcome]) -> Outcome:
+    """Run a body in a transaction in which its success is written too; whatever else comes of it undoes what it did.
+
+    A body that collides with another transaction runs again at once: nothing of it was left, and it is not to blame.
+    """
+    using = get_settings().DATABASE
+    for remaining in range(TRIES - 1, -1, -1):
+        try:
+            return _commit_once(using, claim, body)
+        except OperationalError as error:
+            if not remaining or not is_collision(using, error):
+                raise
+            logger.info("Job %s (%s) runs again, for its transaction met another: %s", claim.id, claim.name, error)
+            # Those who collided must not collide again.
+            time.sleep(random.uniform(0.001, 0.02))
+    raise AssertionError("unreachable")
+
+
+def unbroken(using: str, body: Callable[[], Result]) -> Result:
+    """Run `body` in the transaction that is open, and make sure that it still is the same one afterwards.
+
+    Raises BrokenTransaction.
+    """
+    connection = connections[using]
+    # Not a second atomic(): what the body enqueues would have to be looked up before it is rung.
+    mark = connection.savepoint()
+    assert mark is not None, "No transaction is open."
+    value = body()
+    try:
+        connection.savepoint_commit(mark)
+    except DatabaseError as error:
+        raise BrokenTransaction from error
+    return value
+
+
+def _commit_once(using: str, claim: Claim, body: Callable[[], Outcome]) -> Outcome:
+    started = clock.monotonic()
+    is_committed = False
+
+    def note_commit() -> None:
+        nonlocal is_committed
+        is_committed = True
+
+    try:
+        with transaction.atomic(using=using):
+            # The first of all callbacks: those of the body may raise.
+            transaction.on_commit(note_commit, using=using)
+            outcome = unbroken(using, body)
+            if isinstance(outcome, Succeeded):
+                outcome = _succeed(using, Ended(claim, outcome, started, clock.monotonic()))
+            if not isinstance(outcome, Succeeded):
+                transaction.set_rollback(True, using=using)
+    except BaseException:  # SystemExit too: what is committed has happened
+        if not is_committed:
+            raise
+        logger.exception("Job %s (%s) has succeeded, but a callback of on_commit failed.", claim.id, claim.name)
+    return outcome
+
+
+def _succeed(using: str, ended: Ended) -> Outcome:
+    """Write the success down. Who lost the job hands back an attempt that left nothing; the recorder will see."""
+    assert isinstance(ended.outcome, Succeeded)
+    row = end_with_body(using, ended, clock.monotonic())
+    return GivenBack(begun=True) if row is None else Succeeded(ended.outcome.result, row)
