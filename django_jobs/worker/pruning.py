@@ -13,7 +13,7 @@ logger = logging.getLogger("django_jobs")
 NAME = "prune"
 EVERY_SECONDS, LEASE_SECONDS = 60.0, 30.0
 # After a step it rests so many times as long as the step took.
-RESTS = 1.0
+RESTS = 2.0
 
 
 class Pruner:
