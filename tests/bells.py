@@ -62,7 +62,8 @@ class RecordingTransport(Transport):
 def transport(settings: Any) -> Iterator[RecordingTransport]:
     """Ring here and nowhere else."""
     options = {"TRANSPORT": "memory:", "PREFIX": "recorded"}
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **options}
+    # Workers here are rows that beat once: they live for as long as a slow machine takes.
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **options, "DEAD_AFTER_SECONDS": 60.0}
     recording = RecordingTransport()
     key = (os.getpid(), options["TRANSPORT"], options["PREFIX"])
     current._transports[key] = recording

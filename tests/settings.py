@@ -9,8 +9,10 @@ from pathlib import Path
 
 from tests.databases import databases
 
-# Workers are started with this environment, so that they share the run's names.
-RUN = os.environ.setdefault("DJANGO_JOBS_TEST_RUN", uuid.uuid4().hex[:12])
+# Workers are started with this environment, so that they share the run's names. Each process of pytest-xdist is a run
+# of its own.
+os.environ.setdefault("DJANGO_JOBS_TEST_RUN", uuid.uuid4().hex[:12])
+RUN = os.environ["DJANGO_JOBS_TEST_RUN"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 os.environ.setdefault("DJANGO_JOBS_TEST_DATABASE", f"sqlite://{tempfile.gettempdir()}/django_jobs-{RUN}.sqlite3")
 REDIS = os.environ.get("DJANGO_JOBS_TEST_REDIS")
 

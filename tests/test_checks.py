@@ -9,6 +9,9 @@ from django.db import connections
 from django_jobs import job
 from django_jobs.checks import check_database, is_too_old
 
+# Django's own checks of models ask each database what it can, the first time.
+pytestmark = pytest.mark.django_db(databases="__all__")
+
 
 @pytest.fixture
 def ids(settings):
@@ -130,7 +133,6 @@ def test_a_transport_that_suits_deployment_is_passed_over_in_silence(ids):
 # Those that may ask the database
 
 
-@pytest.mark.django_db
 def test_the_database_of_this_run_is_good_enough():
     assert said(databases=["default"]) == []
 

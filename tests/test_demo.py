@@ -121,3 +121,10 @@ def test_it_ends_with_its_parent_and_leaves_nobody_behind(demo):
     parent.kill()
     # The pipe ends when the last process that holds it has ended.
     read_to_the_end(parent)
+
+
+def test_nobody_is_left_behind_when_it_is_killed(demo):
+    killed = demo()
+    read_until(killed, "until Ctrl-C")
+    killed.kill()
+    read_to_the_end(killed)

@@ -39,16 +39,17 @@ class Children:
         deadline = time.monotonic() + END_SECONDS
         for child in self._children.values():
             try:
-                child.wait(max(deadline - time.monotonic(), 0))
+                child.communicate(timeout=max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 child.kill()
-                child.wait()
+                child.communicate()
 
     def start(self, command: str, *arguments: str, silent: bool = False) -> None:
         """Start `manage.py command`, out of the reach of the terminal's Ctrl-C: it is passed on from here."""
         self._children[command] = subprocess.Popen(
-            [sys.executable, str(MANAGE), command, *arguments],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, str(MANAGE), "attended", command, *arguments],
+            # Ends with us, even if we are killed.
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL if silent else None,
             start_new_session=True,
         )

@@ -54,9 +54,7 @@ def test_an_async_body_may_wait():
 
 
 @KINDS
-@pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"x", float("nan"), "\0", "\ud800", {1: 2}, [[object()]]], ids=ascii
-)
+@pytest.mark.parametrize("value", [object, {1, 2}, b"x", float("nan"), "\0", "\ud800", {1: 2}, [[object]]], ids=ascii)
 def test_a_result_that_cannot_be_kept_fails_the_job_at_once_and_says_so(function, value):
     outcome = run(lambda: value, claim(function))
     assert isinstance(outcome, Failed)
