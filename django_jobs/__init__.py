@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django_jobs.decorators import JobFunction, job
+from django_jobs.definitions.deduplication import Deduplicate
 from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import Exponential, Fixed
@@ -42,6 +43,7 @@ _LAZY = {
 
 __all__ = [
     "CancelJob",
+    "Deduplicate",
     "Exponential",
     "Fixed",
     "GiveUp",

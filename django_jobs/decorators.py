@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from django_jobs.conf import did_you_mean
+from django_jobs.definitions.deduplication import Deduplicate
 from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, make_options, without
 from django_jobs.definitions.redaction import RESULT
 from django_jobs.definitions.registry import JobSpec, register
@@ -42,8 +43,8 @@ class JobFunction(Generic[Arguments, Result]):
         """Return a handle with other options; None takes back what an earlier .using() said.
 
         Options: queue_name, priority, lifo, run_after and expires (datetime, timedelta or seconds), max_attempts,
-        backoff, timeout, max_starts, max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, keep, metadata.
-        Raises InvalidOption, NotAvailableYet.
+        backoff, timeout, max_starts, max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, deduplicate, keep,
+        metadata. Raises InvalidOption, NotAvailableYet.
         """
         said = make_options(options, whose=f"{self.spec.name}.using()")
         taken_back = {name for name, value in options.items() if value is None and name in OPTION_NAMES}
@@ -56,8 +57,8 @@ class JobFunction(Generic[Arguments, Result]):
     def enqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job":
         """Store the call as a job, in the caller's transaction, and return its row.
 
-        With an idempotency key that is taken: the row that has it; `.created` tells. Raises InvalidArguments,
-        PayloadTooLarge, IdempotencyConflict, EnqueueRace.
+        With a key that is taken (idempotency_key, deduplicate): the row that has it; `.created` tells. Raises
+        InvalidArguments, PayloadTooLarge, IdempotencyConflict, EnqueueRace.
         """
         from django_jobs.lifecycle.enqueueing import enqueue
 
@@ -121,8 +122,8 @@ def job(
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
-    `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` a callable of
-    the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of the first, and none of the
+    `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` and the key of
+    `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of the first, and none of the
     second, are tried again. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
     """
 
@@ -154,6 +155,11 @@ def _make_spec(
     callables = {key: options[key] for key in ("backoff", "idempotency_key") if callable(options.get(key))}
     classes = _error_classes(options, whose)
     plain = {key: value for key, value in options.items() if key not in {*callables, *RETRY_RULES}}
+    if options.get("idempotency_key") is not None and options.get("deduplicate") is not None:
+        raise InvalidOption(f"{whose}: idempotency_key and deduplicate contradict each other. Leave one of them out.")
+    deduplicate, key = plain.get("deduplicate"), None
+    if isinstance(deduplicate, Deduplicate) and callable(deduplicate.key):
+        plain["deduplicate"], key = replace(deduplicate, key=None), deduplicate.key
     signature = _call_signature(function, takes_context, whose)
     return JobSpec(
         name=job_name,
@@ -167,6 +173,7 @@ def _make_spec(
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
         **classes,
+        deduplication_key_function=key,
     )
 
 

@@ -94,6 +94,12 @@ def key_digest(name: str, key: str) -> bytes:
     return hashlib.sha256(f"{name}\0{key}".encode()).digest()
 
 
+def deduplication_digest(name: str, key: str | None, arguments: str) -> bytes:
+    """Return the SHA-256 of a deduplication key, which belongs to the job's name; without one, of the arguments."""
+    what = key.encode() if key is not None else b"\0" + arguments_digest(arguments)
+    return hashlib.sha256(b"deduplicate\0" + name.encode() + b"\0" + what).digest()
+
+
 def clean_text(text: str, limit: int = 100_000) -> str:
     """Return `text` as every database takes it: no NUL, no lone surrogates, at most `limit` characters."""
     # Cut twice: a text may be huge, and what is replaced grows.

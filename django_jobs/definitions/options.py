@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils.timezone import is_naive
 
 from django_jobs.conf import did_you_mean
+from django_jobs.definitions.deduplication import Deduplicate, check_key
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.keeping import KeepRules, keep_rules
 from django_jobs.definitions.metadata import Fact, check_metadata
@@ -20,10 +21,9 @@ from django_jobs.errors import InvalidOption, NotAvailableYet
 
 JOB_NAME = re.compile(r"[\w.:-]{1,200}")
 QUEUE_NAME = re.compile(r"[\w.:-]{1,100}")
-LONGEST_KEY = 1000
 
 NOT_AVAILABLE_YET = frozenset(
-    "batch concurrency deduplicate group group_concurrency on_child_failure rate_limit sandbox schedule".split()
+    "batch concurrency group group_concurrency on_child_failure rate_limit sandbox schedule".split()
 )
 
 
@@ -61,6 +61,7 @@ class JobOptions:
     idempotency_ttl: float | Unset = UNSET
     keep: KeepRules | Unset = UNSET
     metadata: Mapping[str, Fact] | Unset = UNSET
+    deduplicate: Deduplicate | Unset = UNSET
 
     def overlaid(self, upper: "JobOptions") -> "JobOptions":
         """Return these options with whatever `upper` says laid over them."""
@@ -138,13 +139,11 @@ def _backoff(value: object, what: str) -> Backoff:
     return value
 
 
-def _key(value: object, what: str) -> str:
-    if not isinstance(value, str) or not value or len(value) > LONGEST_KEY or "\0" in value:
-        raise InvalidOption(f"{what} must be a text of 1 to {LONGEST_KEY} characters without NUL, not {value!r}.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidOption(f"{what} holds a lone surrogate, which is no text: {value!r}.") from None
+def _deduplicate(value: object, what: str) -> Deduplicate:
+    if not isinstance(value, Deduplicate):
+        raise InvalidOption(f"{what} must be Deduplicate(...), not {value!r}.")
+    if callable(value.key):
+        raise InvalidOption(f"{what} has a callable as its key, which goes on @job: here say the key itself.")
     return value
 
 
@@ -171,8 +170,9 @@ _CHECKS: dict[str, Callable[[object, str], object]] = {
     "max_stalls": _whole(0, 32_000),
     "max_starts": _whole(1, 2_000_000_000),
     "max_payload_bytes": _whole(2, 16 * 1024 * 1024),
-    "idempotency_key": _key,
+    "idempotency_key": check_key,
     "idempotency_ttl": _duration,
     "keep": keep_rules,
     "metadata": check_metadata,
+    "deduplicate": _deduplicate,
 }

@@ -55,6 +55,8 @@ class Written:
     state: State
     queue_name: str
     rank: int
+    # The deduplication key that it has given back.
+    given_back: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

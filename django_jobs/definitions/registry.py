@@ -30,6 +30,7 @@ class JobSpec:
     # Which errors are tried again; None: all but those of `no_retry_on`, which goes first.
     retry_on: tuple[type[BaseException], ...] | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
+    deduplication_key_function: Callable[..., str] | None = None
     # Parameters whose values pages, commands and messages hide; "return" hides the result.
     sensitive: frozenset[str] = frozenset()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django_jobs.conf import JobsSettings, get_settings
 from django_jobs.definitions.annotations import asks_for_types, read_arguments
+from django_jobs.definitions.deduplication import Deduplicate, check_key
 from django_jobs.definitions.keeping import StoredKeep, stored_keep
 from django_jobs.definitions.metadata import Fact
 from django_jobs.definitions.options import UNSET, JobOptions, make_options
@@ -71,6 +72,7 @@ class ResolvedOptions:
     # None: the settings' ages decide when the job ends.
     keep: StoredKeep | None
     metadata: Mapping[str, Fact] | None
+    deduplicate: Deduplicate | None
 
 
 def resolve(request: JobRequest) -> ResolvedOptions:
@@ -83,6 +85,12 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         (each for each in (options.queue_name, spec.options.queue_name) if isinstance(each, str)), DEFAULT_QUEUE
     )
     merged = _below_the_call(spec, queue_name, settings).overlaid(options)
+    deduplicate = _or(merged.deduplicate, None)
+    if deduplicate is not None and (merged.idempotency_key is not UNSET or spec.key_function is not None):
+        raise InvalidOption(
+            f"{spec.name} has an idempotency_key and deduplicate, which contradict each other: the one promises the "
+            "row for good, the other only for a while. Leave one of them out."
+        )
     own_backoff = spec.backoff_function is not None and options.backoff is UNSET
     return ResolvedOptions(
         queue_name=queue_name,
@@ -100,6 +108,7 @@ def resolve(request: JobRequest) -> ResolvedOptions:
         idempotency_ttl=_or(merged.idempotency_ttl, None),
         keep=stored_keep(_or(merged.keep, None), settings),
         metadata=_or(merged.metadata, None),
+        deduplicate=deduplicate,
     )
 
 
@@ -110,12 +119,22 @@ def key_of(request: JobRequest, options: ResolvedOptions) -> str | None:
     return options.idempotency_key
 
 
+def deduplication_key_of(request: JobRequest, asked: Deduplicate) -> str | None:
+    """Return the key of a request that is to be deduplicated; None where its arguments are the key."""
+    function = request.spec.deduplication_key_function
+    # A call that says it all itself has no part of what the decorator says.
+    if function is None or request.options.deduplicate is not UNSET:
+        return None if asked.key is None else str(asked.key)
+    key = function(*request.args, **request.kwargs)
+    return check_key(key, f"The deduplication key of @job {request.spec.name}")
+
+
 def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
     """Return what DJANGO_JOBS["QUEUES"] says for a queue. Raises InvalidOption."""
     values = job_values(settings, queue_name)
     whose = f"DJANGO_JOBS['QUEUES'][{queue_name!r}]"
-    if "queue_name" in values or "idempotency_key" in values:
-        raise InvalidOption(f"{whose} cannot set QUEUE_NAME or IDEMPOTENCY_KEY.")
+    if not values.keys().isdisjoint(("queue_name", "idempotency_key", "deduplicate")):
+        raise InvalidOption(f"{whose} cannot set QUEUE_NAME, IDEMPOTENCY_KEY or DEDUPLICATE.")
     return make_options(values, whose=whose)
 
 

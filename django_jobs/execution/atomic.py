@@ -12,6 +12,7 @@ from django_jobs import clock
 from django_jobs.conf import get_settings
 from django_jobs.definitions.outcomes import Claim, Ended, GivenBack, Outcome, Succeeded
 from django_jobs.errors import BrokenTransaction
+from django_jobs.lifecycle.deduplicating import follow_on_commit
 from django_jobs.transitions.ending import end_with_body
 from django_jobs.transitions.transactions import TRIES, is_collision
 
@@ -83,4 +84,6 @@ def _succeed(using: str, ended: Ended) -> Outcome:
     """Write the success down. Who lost the job hands back an attempt that left nothing; the recorder will see."""
     assert isinstance(ended.outcome, Succeeded)
     row = end_with_body(using, ended, clock.monotonic())
+    if row is not None and row.given_back is not None:
+        follow_on_commit(get_settings().DATABASE, [row.given_back])
     return GivenBack(begun=True) if row is None else Succeeded(ended.outcome.result, row)

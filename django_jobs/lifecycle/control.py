@@ -13,10 +13,12 @@ from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.options import QUEUE_NAME
 from django_jobs.definitions.rank import due_at
 from django_jobs.errors import InvalidOption
+from django_jobs.lifecycle.deduplicating import count_refused, follow_on_commit
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.transitions import removing, steering, steps
 from django_jobs.transitions.claiming import now
+from django_jobs.transitions.deduplicating import held_keys
 from django_jobs.transitions.steering import Moved
 from django_jobs.transports import Bell, get_transport
 
@@ -31,7 +33,13 @@ Progress = Callable[[int], None]
 def cancel(jobs: Jobs, reason: str = "", *, progress: Progress | None = None) -> int:
     """Cancel those that wait and ask those that run; return how many. A running one may still succeed."""
     reason = reason or "Cancelled by hand."
-    return _in_steps(jobs, lambda using, ids: len(steering.cancel(using, ids, reason)), progress)
+
+    def step(using: str, ids: Sequence[UUID]) -> int:
+        moved = steering.cancel(using, ids, reason)
+        follow_on_commit(using, [row.given_back for row in moved if row.given_back is not None])
+        return len(moved)
+
+    return _in_steps(jobs, step, progress)
 
 
 def retry(
@@ -39,14 +47,16 @@ def retry(
 ) -> int:
     """Run those again that have ended, the same rows, at once; return how many.
 
-    They keep their priority, group and idempotency key. Without `reset_attempts` the attempts go on counting, and
-    each gets one more. They go on after the last step that is done; with `reset_steps` they begin from the beginning.
+    They keep their priority, group and idempotency key. One whose deduplication key another job has by now stays as it
+    is, and is counted there as a duplicate. Without `reset_attempts` the attempts go on counting, and each gets one
+    more. They go on after the last step that is done; with `reset_steps` they begin from the beginning.
     """
 
     def step(using: str, ids: Sequence[UUID]) -> int:
         moved = steering.retry(using, ids, reset_attempts=reset_attempts)
         if reset_steps:
             steps.forget(using, [each.id for each in moved])
+        count_refused(using, ids)
         return _ring(using, moved)
 
     return _in_steps(jobs, step, progress)
@@ -77,7 +87,14 @@ def reprioritize(jobs: Jobs, priority: int, *, progress: Progress | None = None)
 
 def remove(jobs: Jobs, *, progress: Progress | None = None) -> int:
     """Delete those that do not run, with all that belongs to them; return how many. Their keys are free again."""
-    return _in_steps(jobs, removing.remove, progress)
+
+    def step(using: str, ids: Sequence[UUID]) -> int:
+        keys = held_keys(using, ids)
+        removed = removing.remove(using, ids)
+        follow_on_commit(using, keys - held_keys(using, ids))
+        return removed
+
+    return _in_steps(jobs, step, progress)
 
 
 def pause_queue(name: str) -> bool:

@@ -59,6 +59,13 @@ def ring_on_commit(using: str, bells: Sequence[Bell], jobs: Sequence[Job] = ()) 
     transaction.on_commit(batch.ring, using=using, robust=True)
 
 
+def bells_of_new(jobs: Sequence[Job]) -> list[Bell]:
+    """Return the bells of jobs that were stored just now, as far as they are due soon."""
+    return [
+        Bell(job.id, job.queue_name, job.rank, job.group) for job in jobs if job.run_after <= job.enqueued_at + HORIZON
+    ]
+
+
 class Batch:
     """The bells of one transaction. It hangs on the transaction's callbacks alone, and dies with them."""
 

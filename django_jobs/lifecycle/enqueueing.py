@@ -11,20 +11,28 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from django_jobs.conf import get_settings
-from django_jobs.definitions.arguments import arguments_digest, decode_call, encode_call, encode_headers, key_digest
+from django_jobs.definitions.arguments import (
+    arguments_digest,
+    decode_call,
+    deduplication_digest,
+    encode_call,
+    encode_headers,
+    key_digest,
+)
 from django_jobs.definitions.identifiers import uuid7s
 from django_jobs.definitions.keeping import StoredKeep
 from django_jobs.definitions.metadata import metadata_text
 from django_jobs.definitions.redaction import shown_call
 from django_jobs.definitions.registry import JobSpec
-from django_jobs.definitions.requests import JobRequest, ResolvedOptions, key_of, resolve
+from django_jobs.definitions.requests import JobRequest, ResolvedOptions, deduplication_key_of, key_of, resolve
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import EnqueueRace, IdempotencyConflict
-from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
+from django_jobs.lifecycle.deduplicating import store_deduplicated
+from django_jobs.lifecycle.dispatching import bells_of_new, ring_on_commit
 from django_jobs.middleware import before_enqueue
 from django_jobs.models import Job
+from django_jobs.models.job import HOLDER
 from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, holders, insert
-from django_jobs.transports import Bell
 
 TRIES = 3
 # Every column of the row, in the order of the model, as long as nothing was said.
@@ -98,6 +106,13 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
         own["idempotency_key"] = key
         own["key_digest"] = key_digest(request.spec.name, key)
         own["arguments_digest"] = arguments_digest(arguments)
+    held_seconds = None
+    if (asked := options.deduplicate) is not None:
+        deduplication_key = deduplication_key_of(request, asked)
+        own["deduplication_mode"], own["deduplication_key"] = asked.mode, deduplication_key
+        own["deduplication_digest"] = deduplication_digest(request.spec.name, deduplication_key, arguments)
+        own["deduplication_slot"] = HOLDER
+        held_seconds = asked.ttl if isinstance(asked.ttl, float) else None
     return NewJob(
         # A fifth of the price of Job(...), which sorts out keywords and asks for defaults.
         Job.from_db(using, _DEFAULTS, (columns | own).values()),
@@ -105,17 +120,20 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
         expires_after=options.expires if isinstance(options.expires, float) else None,
         key_seconds=None if key is None else options.idempotency_ttl,
         metadata=options.metadata or None,
+        held_seconds=held_seconds,
     )
 
 
 def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
     jobs = {draft.job.id: draft.job for draft in drafts}
-    remaining = drafts
+    remaining = [draft for draft in drafts if draft.job.deduplication_slot is None]
+    if len(remaining) < len(drafts):
+        jobs |= store_deduplicated(using, [draft for draft in drafts if draft.job.deduplication_slot is not None])
     for _ in range(TRIES):
         stored, others = insert(using, remaining)
         if stored:
             created = [draft.job for draft in stored]
-            ring_on_commit(using, [_bell(job) for job in created if _is_near(job)], created)
+            ring_on_commit(using, bells_of_new(created), created)
         remaining = _find_winners(using, others, jobs) if others else []
         if not remaining:
             return [jobs[draft.job.id] for draft in drafts]
@@ -158,14 +176,6 @@ def _shown(job: Job) -> str:
     """Return the beginning of a call for a message, without what is sensitive."""
     call = shown_call(job.name, *decode_call(job.arguments))
     return json.dumps(call, ensure_ascii=False, separators=(",", ":"))[:200]
-
-
-def _bell(job: Job) -> Bell:
-    return Bell(job.id, job.queue_name, job.rank, job.group)
-
-
-def _is_near(job: Job) -> bool:
-    return job.run_after <= job.enqueued_at + HORIZON
 
 
 def _chunks(requests: Iterable[JobRequest]) -> Iterable[list[JobRequest]]:

@@ -1,14 +1,17 @@
 """rescue: jobs of dead workers run again; and nobody is called dead lightly."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from django_jobs.definitions.outcomes import Claim
+from django_jobs.lifecycle.deduplicating import bells_of
 from django_jobs.lifecycle.dispatching import ring
 from django_jobs.signals import worker_died
 from django_jobs.states import State
 from django_jobs.transitions import rescuing
+from django_jobs.transitions.deduplicating import Released, follow
+from django_jobs.transitions.rescuing import Rescued
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
 
@@ -74,20 +77,32 @@ def give_back_unknown(using: str, worker: UUID, in_hand: Collection[tuple[UUID, 
     lost = [each for each in rescuing.owned(using, worker) if each not in in_hand]
     if not lost:
         return 0
-    returned = in_transaction(using, lambda: rescuing.release(using, worker, lost))
+    returned, released = _with_followers(using, lambda: rescuing.release(using, worker, lost))
     ring([Bell(row.id, row.queue_name, row.rank) for row in returned if row.state == State.READY])
+    ring(bells_of(using, released))
     logger.warning("%s claimed jobs were unknown to this worker and went back to their queues.", len(returned))
     return len(returned)
 
 
 def _rescue(using: str, ids: list[UUID], begun: Collection[UUID] | None) -> int:
-    rows = in_transaction(using, lambda: rescuing.rescue(using, ids, begun=begun))
+    rows, released = _with_followers(using, lambda: rescuing.rescue(using, ids, begun=begun))
     # A suspect is not rung: it starts alone, and those who start it look into the table.
     ring([Bell(row.id, row.queue_name, row.rank) for row in rows if row.state == State.READY and not row.suspect])
+    ring(bells_of(using, released))
     for row in rows:
         if row.state == State.FAILED:
             logger.error("Job %s (%s) failed: %s", row.id, row.name, row.error)
     return len(rows)
+
+
+def _with_followers(using: str, take: Callable[[], list[Rescued]]) -> tuple[list[Rescued], list[Released]]:
+    """Take running jobs, and hand the deduplication keys of those that ended to who waits, in one transaction."""
+
+    def work() -> tuple[list[Rescued], list[Released]]:
+        rows = take()
+        return rows, follow(using, [row.given_back for row in rows if row.given_back is not None])
+
+    return in_transaction(using, work)
 
 
 def claims_in_hand(claims: Collection[Claim]) -> set[tuple[UUID, int]]:

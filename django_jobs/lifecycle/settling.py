@@ -12,9 +12,11 @@ from django_jobs.definitions.rank import due_at
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.errors import UnknownJob
 from django_jobs.lifecycle import reporting
+from django_jobs.lifecycle.deduplicating import bells_of
 from django_jobs.lifecycle.dispatching import HORIZON, ring
 from django_jobs.signals import attempt_ended, job_failed
 from django_jobs.states import State
+from django_jobs.transitions.deduplicating import Released, follow
 from django_jobs.transitions.ending import end, error_of, still_owned
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
@@ -50,12 +52,16 @@ def settle_and_claim(
         ended = [each for each in ended if not isinstance(each.outcome, Succeeded) or each.outcome.row is None]
     tries = 0
 
+    released: list[Released] = []
+
     def work() -> tuple[list[tuple[Ended, Written]], list[Claim]]:
-        nonlocal tries
+        nonlocal tries, released
         tries += 1
         # After a collision do not wait for anybody's lock: the rest of the batch must go on.
         written = end(using, ended, clock.monotonic(), skip_locked=tries > 1) if ended else []
         reporting.write(using, notes)
+        keys = [row.given_back for _, row in written if row.given_back is not None]
+        released = follow(using, keys) if keys else []
         return written, claim()
 
     try:
@@ -75,6 +81,7 @@ def settle_and_claim(
     settled = _sort(using, ended, written)
     settled.written += together
     _announce(settled)
+    ring(bells_of(using, released))
     return settled, claims
 
 

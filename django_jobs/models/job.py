@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Ids hold the time of the caller's clock, rows that of the database.
 CLOCKS_DIFFER = timedelta(hours=1)
 _STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
+# The deduplication slot of the row that holds its key.
+HOLDER = UUID(int=0)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -156,7 +158,17 @@ class Job(models.Model):
     # Set when the job ends, and then only: every row with it has ended.
     keep_until = models.DateTimeField(_("kept until"), null=True, blank=True)
 
-    # Set by enqueue alone: False when the idempotency key gave back a row that was there before.
+    # Deduplication. Of the rows with one digest the one with the slot zero holds the key. A row whose slot is its own
+    # id does not: it waits for the key, or its time ran out. None: it gave the key back at its end.
+    deduplication_mode = NameField(_("deduplication"), max_length=40, null=True, blank=True)
+    deduplication_key = models.TextField(_("deduplication key"), null=True, blank=True)  # noqa: DJ001 (None: arguments)
+    deduplication_digest = DigestField(null=True, editable=False)
+    deduplication_slot = models.UUIDField(null=True, editable=False)
+    deduplication_expires_at = models.DateTimeField(_("deduplicates until"), null=True, blank=True)
+    # How often a call was not stored because this row was there, or was stored and made way for it.
+    duplicates = models.PositiveIntegerField(_("duplicates"), default=0)
+
+    # Set by enqueue alone: False when a key gave back a row that was there before.
     created: bool = True
 
     objects = JobQuerySet.as_manager()
@@ -202,6 +214,14 @@ class Job(models.Model):
                 fields=("key_digest",),
                 only=Q(key_digest__isnull=False),
                 otherwise=("key_digest",),
+                unique=True,
+            ),
+            # One holder a key, and those who wait for it.
+            PartialIndex(
+                name="django_jobs_deduplication",
+                fields=("deduplication_digest", "deduplication_slot"),
+                only=Q(deduplication_slot__isnull=False),
+                otherwise=("deduplication_digest", "deduplication_slot"),
                 unique=True,
             ),
             # Lists of what is rare, newest first. A job that succeeds is never in it.

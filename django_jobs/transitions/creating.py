@@ -1,4 +1,4 @@
-"""create: nothing -> ready. Only inserts; a key is acquired here and nowhere else."""
+"""create: nothing -> ready or blocked. Only inserts; a key is acquired here, and by who waits for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row, portions
+from django_jobs.transitions.sql.base import IDEMPOTENCY, Dialect, Row, UniqueKey, portions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
@@ -30,6 +30,8 @@ class NewJob:
     expires_after: float | None = None
     key_seconds: float | None = None
     metadata: Mapping[str, Fact] | None = None
+    # For so long a deduplication key is held, if not while the job is alive.
+    held_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +58,40 @@ _TYPES = {
     "BinaryField": "bytea",
 }
 # What only the statement knows; every other column is stored as the row has it.
-_DECIDED = ("state", "rank", "enqueued_at", "key_expires_at")
+_DECIDED = ("state", "rank", "enqueued_at", "key_expires_at", "deduplication_expires_at")
 _STORED = {
     field.attname: _TYPES[field.get_internal_type()]
     for field in Job._meta.concrete_fields
     if field.attname not in _DECIDED
 }
-_COLUMNS = {**_STORED, "delay": "float8", "expires_after": "float8", "key_seconds": "float8"}
+_COLUMNS = {**_STORED, **dict.fromkeys(("delay", "expires_after", "key_seconds", "held_seconds"), "float8")}
 _stored_values = attrgetter(*_STORED)
 
 
-def insert(using: str, drafts: Sequence[NewJob]) -> tuple[list[NewJob], list[NewJob]]:
+def insert(
+    using: str, drafts: Sequence[NewJob], *, unique: UniqueKey = IDEMPOTENCY, waiting: bool = False
+) -> tuple[list[NewJob], list[NewJob]]:
     """Insert the jobs in the current transaction, and tell each row that was stored what the database decided.
 
-    Return those that were stored, and the others, whose idempotency keys are taken.
+    Return those that were stored, and the others, whose keys of the kind `unique` are taken. With `waiting` all are
+    stored as blocked.
     """
+    state = State.BLOCKED if waiting else State.READY
     if any(draft.metadata for draft in drafts):
         with transaction.atomic(using=using, savepoint=False):
-            stored, others = _insert_all(using, drafts)
+            stored, others = _insert_all(using, drafts, unique, state)
             _insert_metadata(using, stored)
             return stored, others
-    return _insert_all(using, drafts)
+    return _insert_all(using, drafts, unique, state)
 
 
-def _insert_all(using: str, drafts: Sequence[NewJob]) -> tuple[list[NewJob], list[NewJob]]:
+def _insert_all(
+    using: str, drafts: Sequence[NewJob], unique: UniqueKey, state: State
+) -> tuple[list[NewJob], list[NewJob]]:
     sql = dialect(using)
     inserted: dict[UUID, Row] = {}
     for records in portions(_COLUMNS, map(_record, drafts)):
-        inserted |= {sql.read_id(row[0]): row for row in _insert(sql, records)}
+        inserted |= {sql.read_id(row[0]): row for row in _insert(sql, records, unique, state)}
     stored: list[NewJob] = []
     others: list[NewJob] = []
     for draft in drafts:
@@ -91,7 +99,7 @@ def _insert_all(using: str, drafts: Sequence[NewJob]) -> tuple[list[NewJob], lis
         if row is None:
             others.append(draft)
         else:
-            _complete(draft, *row[1:])
+            _complete(draft, state, *row[1:])
             stored.append(draft)
     return stored, others
 
@@ -132,30 +140,33 @@ def _insert_metadata(using: str, drafts: Sequence[NewJob]) -> None:
 
 
 def _record(draft: NewJob) -> Row:
-    return (*_stored_values(draft.job), draft.delay, draft.expires_after, draft.key_seconds)
+    return (*_stored_values(draft.job), draft.delay, draft.expires_after, draft.key_seconds, draft.held_seconds)
 
 
-def _insert(sql: Dialect, records: Sequence[Row]) -> list[Row]:
+def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
     due = f"COALESCE(o.run_after, {sql.later('COALESCE(o.delay, 0)')})"
     values = {name: f"o.{sql.connection.ops.quote_name(name)}" for name in _STORED} | {
-        "state": f"'{State.READY.value}'",
+        "state": f"'{state.value}'",
         "run_after": due,
         "rank": sql.rank(sql.latest(due, sql.now)),
         "enqueued_at": sql.now,
         "expires_at": f"COALESCE(o.expires_at, {_later_if_given(sql, 'o.expires_after')})",
         "key_expires_at": _later_if_given(sql, "o.key_seconds"),
+        "deduplication_expires_at": _later_if_given(sql, "o.held_seconds"),
     }
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
-    return sql.insert(_COLUMNS, records, values, returning)
+    return sql.insert(_COLUMNS, records, values, returning, unique)
 
 
 def _later_if_given(sql: Dialect, seconds: str) -> str:
     return f"CASE WHEN {seconds} IS NULL THEN NULL ELSE {sql.later(seconds)} END"
 
 
-def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float, expires_at: float | None) -> None:
+def _complete(
+    draft: NewJob, state: State, rank: int, run_after: float, enqueued_at: float, expires_at: float | None
+) -> None:
     job = draft.job
-    job.state = State.READY
+    job.state = state
     job.rank = rank
     job.enqueued_at = datetime.fromtimestamp(enqueued_at, UTC)
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
@@ -166,3 +177,5 @@ def _complete(draft: NewJob, rank: int, run_after: float, enqueued_at: float, ex
         job.expires_at = datetime.fromtimestamp(expires_at, UTC)
     if draft.key_seconds is not None:
         job.key_expires_at = job.enqueued_at + timedelta(seconds=draft.key_seconds)
+    if draft.held_seconds is not None:
+        job.deduplication_expires_at = job.enqueued_at + timedelta(seconds=draft.held_seconds)

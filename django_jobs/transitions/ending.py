@@ -24,7 +24,8 @@ from django_jobs.definitions.outcomes import (
     Written,
 )
 from django_jobs.models import Attempt, Job
-from django_jobs.states import FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
+from django_jobs.states import ENDED, FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCCEED, Move, State
+from django_jobs.transitions.deduplicating import given_back, slot_at_end
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, portions
@@ -114,14 +115,17 @@ def _end_alike(
     # By fence, for a job may be here twice: as it was before it was taken from us, and as we claimed it again.
     by_claim = {(each.claim.id, each.claim.fence): each for each in ended}
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
-    sets = ", ".join([f"state = {_target(move)}", *_SETS[move.name](sql), "owner = NULL", "deadline_at = NULL"])
-    returning = "j.id, j.fence, j.state, j.queue_name, j.rank"
+    sets = ", ".join(
+        [f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "owner = NULL", "deadline_at = NULL"]
+    )
+    returning = f"j.id, j.fence, j.state, j.queue_name, j.rank, {given_back('j.')}"
     written: list[tuple[Ended, Written]] = []
     for records in portions(_COLUMNS, sorted(_record(sql, each, now) for each in by_claim.values())):
         for row in sql.update_each(_COLUMNS, records, sets, _GUARD, returning, skip_locked=skip_locked):
-            id, fence, state, queue_name, rank = row
+            id, fence, state, queue_name, rank, key = row
             id = sql.read_id(id)
-            written.append((by_claim[id, fence], Written(id, State(state), queue_name, int(rank))))
+            key = None if key is None else bytes(key)
+            written.append((by_claim[id, fence], Written(id, State(state), queue_name, int(rank), key)))
     return written
 
 
@@ -155,6 +159,12 @@ def _target(move: Move) -> str:
         return f"'{move.target.value}'"
     too_often = f"WHEN {_STARTED_TOO_OFTEN} THEN '{State.FAILED.value}' " if move.target is State.READY else ""
     return f"CASE WHEN j.cancel_requested THEN '{State.CANCELLED.value}' {too_often}ELSE '{move.target.value}' END"
+
+
+def _slot(move: Move) -> str:
+    if move.target in ENDED:
+        return f"deduplication_slot = {slot_at_end('j.')}"
+    return f"deduplication_slot = CASE WHEN {_ENDS} THEN {slot_at_end('j.')} ELSE j.deduplication_slot END"
 
 
 def _error_unless_ended(error: str) -> str:

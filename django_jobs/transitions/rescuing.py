@@ -8,6 +8,7 @@ from django.db import connections
 
 from django_jobs.models import Attempt, Job, Worker
 from django_jobs.states import GIVE_BACK, RESCUE, State
+from django_jobs.transitions.deduplicating import given_back, slot_at_end
 from django_jobs.transitions.ending import STARTED_TOO_OFTEN
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
@@ -28,6 +29,8 @@ class Rescued:
     state: State
     suspect: bool
     error: str
+    # The deduplication key that it has given back.
+    given_back: bytes | None = None
 
 
 def beat(using: str, workers: Collection[UUID]) -> set[UUID]:
@@ -136,6 +139,7 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
         f"finished_at = CASE WHEN {ends} THEN {sql.now} ELSE NULL END, "
         f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} "
         f"WHEN {ends} THEN {keep_until(sql, State.FAILED)} ELSE NULL END, "
+        f"deduplication_slot = CASE WHEN {ends} THEN {slot_at_end()} ELSE deduplication_slot END, "
         f"attempt = CASE WHEN {ends} THEN attempt ELSE attempt - 1 END, "
         f"suspect = NOT ({ends}), stalls = stalls + 1, owner = NULL, deadline_at = NULL"
     )
@@ -154,6 +158,7 @@ def _give_back(using: str, where: str, parameters: Sequence[object]) -> list[Res
         f"state = CASE WHEN cancel_requested THEN '{State.CANCELLED.value}' ELSE '{GIVE_BACK.target.value}' END, "
         f"finished_at = CASE WHEN cancel_requested THEN {sql.now} ELSE NULL END, "
         f"keep_until = CASE WHEN cancel_requested THEN {keep_until(sql, State.CANCELLED)} ELSE NULL END, "
+        f"deduplication_slot = CASE WHEN cancel_requested THEN {slot_at_end()} ELSE deduplication_slot END, "
         "started_at = NULL, attempt = attempt - 1, starts = starts - 1, owner = NULL, deadline_at = NULL"
     )
     return _taken(using, sets, [], where, parameters)
@@ -163,10 +168,19 @@ def _taken(
     using: str, sets: str, set_parameters: Sequence[object], where: str, parameters: Sequence[object]
 ) -> list[Rescued]:
     sql = dialect(using)
-    returning = "id, name, queue_name, rank, state, suspect, error"
+    returning = f"id, name, queue_name, rank, state, suspect, error, {given_back()}"
     return [
-        Rescued(sql.read_id(id), name, queue_name, int(rank), State(state), bool(suspect), error)
-        for id, name, queue_name, rank, state, suspect, error in sql.update(
+        Rescued(
+            sql.read_id(id),
+            name,
+            queue_name,
+            int(rank),
+            State(state),
+            bool(suspect),
+            error,
+            None if key is None else bytes(key),
+        )
+        for id, name, queue_name, rank, state, suspect, error, key in sql.update(
             sets, set_parameters, where, parameters, returning, skip_locked=True
         )
     ]

@@ -1,12 +1,17 @@
 """cancel, retry by hand, run now, reschedule, reprioritise: what people do to jobs, at most CHUNK at a time."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
+
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LOWEST_PRIORITY
+from django_jobs.models.job import HOLDER
 from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
+from django_jobs.transitions.deduplicating import given_back, holders, slot_at_end, without_their_key
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
@@ -22,9 +27,11 @@ class Moved:
     queue_name: str
     rank: int
     suspect: bool
+    # The deduplication key that it has given back.
+    given_back: bytes | None = None
 
 
-_RETURNING = "id, queue_name, rank, suspect"
+_RETURNING = f"id, queue_name, rank, suspect, {given_back()}"
 
 
 def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
@@ -40,6 +47,8 @@ def cancel(using: str, ids: Collection[UUID], reason: str) -> list[Moved]:
         f"cancel_requested = {runs}, cancel_requested_at = {sql.now}, error = %s, "
         f"finished_at = CASE WHEN {runs} THEN NULL ELSE {sql.now} END, "
         f"keep_until = CASE WHEN {runs} THEN NULL ELSE {keep_until(sql, State.CANCELLED)} END, "
+        # One that waits for a key has none to give back.
+        f"deduplication_slot = CASE WHEN state = 'ready' THEN {slot_at_end()} ELSE deduplication_slot END, "
         f"state = CASE WHEN {runs} THEN state ELSE '{CANCEL.target.value}' END"
     )
     return _move(sql, sets, [reason[:500]], ids, f"({_from(CANCEL)} OR ({runs} AND NOT cancel_requested))")
@@ -56,7 +65,7 @@ def asked_to_cancel(using: str, owner: UUID) -> dict[tuple[UUID, int], str]:
 
 
 def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Moved]:
-    """Make those that have ended ready again, at once."""
+    """Make those that have ended ready again, at once. One whose deduplication key is held by another stays."""
     sql = dialect(using)
     attempts = "attempt = 0, " if reset_attempts else "max_attempts = max_attempts + 1, "
     sets = (
@@ -64,7 +73,16 @@ def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Mo
         "cancel_requested = FALSE, cancel_requested_at = NULL, expires_at = NULL, error = '', result_text = NULL, "
         f"started_at = NULL, finished_at = NULL, keep_until = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
     )
-    return _move(sql, sets, [], ids, _from(RETRY_BY_HAND))
+    keyed = without_their_key(using, ids)
+    moved = _move(sql, sets, [], [id for id in ids if id not in keyed], _from(RETRY_BY_HAND))
+    if not keyed:
+        return moved
+    sets, holder = f"{sets}, deduplication_slot = %s", sql.id_parameter(HOLDER)
+    held = {digest for digest, job in holders(using, keyed.values()).items() if job.deduplication_slot == HOLDER}
+    for id in sorted(id for id, digest in keyed.items() if digest not in held):
+        with suppress(IntegrityError), transaction.atomic(using=using):
+            moved += _move(sql, sets, [holder], [id], _from(RETRY_BY_HAND))
+    return moved
 
 
 def run_now(using: str, ids: Collection[UUID]) -> list[Moved]:
@@ -100,6 +118,8 @@ def reprioritize(using: str, ids: Collection[UUID], priority: int) -> list[Moved
 
 
 def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUID], guard: str) -> list[Moved]:
+    if not ids:
+        return []
     among, id_parameters = sql.among("id", list(ids))
     # CASE hides the state: old statistics would lead PostgreSQL through all rows of that state, not to these ids.
     where = f"{among} AND CASE WHEN {guard} THEN 1 ELSE 0 END = 1"
@@ -108,8 +128,8 @@ def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUI
 
 
 def _read(sql: Dialect, row: Row) -> Moved:
-    id, queue_name, rank, suspect = row
-    return Moved(sql.read_id(id), queue_name, int(rank), bool(suspect))
+    id, queue_name, rank, suspect, key = row
+    return Moved(sql.read_id(id), queue_name, int(rank), bool(suspect), None if key is None else bytes(key))
 
 
 def _from(move: Move) -> str:

@@ -13,6 +13,7 @@ from django_jobs.definitions.queues import ageing
 from django_jobs.errors import TransportError
 from django_jobs.execution.cancelling import hear
 from django_jobs.lifecycle.ageing import age_queue
+from django_jobs.lifecycle.deduplicating import settle_overdue_keys
 from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
@@ -34,6 +35,8 @@ AGEING_PAGE_SECONDS = 0.1
 EXPIRE_SECONDS = 1.0
 # The full sweep goes at this pace when nothing is known to be lost, and begins again after a pause.
 FULL_PAGE_SECONDS, FULL_PAUSE_SECONDS = 1.0, 60.0
+# Every so often keys that were left unsettled are looked for.
+KEYS_SECONDS = 10.0
 # Who takes up a long chore holds it for so long and renews that with each step.
 LEASE_SECONDS = 15.0
 
@@ -44,7 +47,7 @@ class Chores(Service):
     def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
         super().__init__()
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "rescue", "ageing", "expire", "prune"), 0.0)
+        self._next = dict.fromkeys(("look around", "rescue", "settle keys", "ageing", "expire", "prune"), 0.0)
         if transport.hands_out:
             self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
@@ -65,6 +68,7 @@ class Chores(Service):
             self._age()
             self._expire()
             self._prune()
+            self._settle_keys()
             if self._transport.hands_out:
                 self._ring_again()
         except TransportError:
@@ -159,6 +163,12 @@ class Chores(Service):
         using = self._incarnation.using
         if self._is_time("expire", EXPIRE_SECONDS) and claim_chore(using, "expire", EXPIRE_SECONDS):
             expire_jobs(using)
+
+    def _settle_keys(self) -> None:
+        """The net for deduplication keys whose producer could not settle them after its commit."""
+        using = self._incarnation.using
+        if self._is_time("settle keys", KEYS_SECONDS) and claim_chore(using, "settle keys", KEYS_SECONDS):
+            settle_overdue_keys(using)
 
     def _may_judge(self, dead_after: float) -> bool:
         """Who could not beat itself calls nobody else dead: perhaps it is the database that was away."""

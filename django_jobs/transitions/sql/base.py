@@ -6,6 +6,7 @@ database's clock, at the start of the statement.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,23 @@ from django_jobs.models import Job
 Columns = dict[str, str]
 Row = Sequence[Any]
 
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A unique index that may refuse a row: by the column of the records, where that is not None."""
+
+    index: str
+    column: str
+    # As ON CONFLICT wants to hear it.
+    target: str
+
+
+IDEMPOTENCY = UniqueKey("django_jobs_key", "key_digest", "(key_digest) WHERE key_digest IS NOT NULL")
+DEDUPLICATION = UniqueKey(
+    "django_jobs_deduplication",
+    "deduplication_digest",
+    "(deduplication_digest, deduplication_slot) WHERE deduplication_slot IS NOT NULL",
+)
 
 # MySQL takes no statement above 16 MB unless told otherwise, and a character may take 14 bytes on its way there.
 _MOST_CHARACTERS = 1_000_000
@@ -47,6 +65,8 @@ class Dialect(ABC):
 
     # The database's time at the start of the statement.
     now: str
+    # Whether an INSERT that a unique index refuses keeps a lock on what refused it until the transaction ends.
+    locks_when_refused = False
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
@@ -138,8 +158,10 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
-        """Insert a row for each record unless its key_digest is taken; return those that were inserted.
+    def insert(
+        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+    ) -> list[Row]:
+        """Insert a row for each record unless its unique key is taken; return those that were inserted.
 
         `values` maps a column of job to an SQL expression over `o.<column>`.
         """

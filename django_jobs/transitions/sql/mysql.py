@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
 
 _TYPES = {
     "uuid": "CHAR(36)",
@@ -26,6 +26,7 @@ _DUPLICATE_ENTRY = 1062
 class MySQL(Dialect):
     # Never CURRENT_TIMESTAMP, which is in the session's time zone.
     now = "UTC_TIMESTAMP(6)"
+    locks_when_refused = True
 
     def later(self, seconds: str) -> str:
         return f"({self.now} + INTERVAL ROUND(({seconds}) * 1000000) MICROSECOND)"
@@ -106,16 +107,18 @@ class MySQL(Dialect):
             among, parameters = self.among("j.id", chosen)
             return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
 
-    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+    def insert(
+        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+    ) -> list[Row]:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
-        key = list(columns).index("key_digest")
+        key = list(columns).index(unique.column)
         unkeyed = [record for record in records if record[key] is None]
         inserted = [record[0] for record in unkeyed]
         with transaction.atomic(self.connection.alias, savepoint=False):
             if unkeyed:
                 self._insert(columns, unkeyed, values)
             for record in records:
-                if record[key] is not None and self._insert_keyed(columns, record, values):
+                if record[key] is not None and self._insert_keyed(columns, record, values, unique):
                     inserted.append(record[0])
             among, parameters = self.among("id", inserted)
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
@@ -142,13 +145,13 @@ class MySQL(Dialect):
         sets = ", ".join(f"{name} = IF(fence <= VALUES(fence), VALUES({name}), {name})" for name in columns[1:])
         return f"ON DUPLICATE KEY UPDATE {sets}"
 
-    def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str]) -> bool:
+    def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str], unique: UniqueKey) -> bool:
         try:
             with transaction.atomic(self.connection.alias):
                 self._insert(columns, [record], values)
         except IntegrityError as error:
             number, message = error.args[0], str(error.args[1:])
-            if number == _DUPLICATE_ENTRY and "django_jobs_key" in message:
+            if number == _DUPLICATE_ENTRY and unique.index in message:
                 return False
             raise
         return True

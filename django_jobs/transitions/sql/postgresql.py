@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
@@ -94,12 +94,14 @@ class PostgreSQL(Dialect):
             [*parameters, ids],
         )
 
-    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+    def insert(
+        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+    ) -> list[Row]:
         source, parameters = self._rows(columns, records)
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         return self.query(
             f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} "
-            f"ON CONFLICT (key_digest) WHERE key_digest IS NOT NULL DO NOTHING RETURNING {returning}",
+            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
             parameters,
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
 
 _ORIGIN_JULIAN_DAY = 2460676.5
 _UNIX_JULIAN_DAY = 2440587.5
@@ -83,13 +83,15 @@ class SQLite(Dialect):
             parameters,
         )
 
-    def insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str) -> list[Row]:
+    def insert(
+        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+    ) -> list[Row]:
         source, parameters = self._rows(columns, records)
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
         return self.query(
             f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} WHERE TRUE "
-            f"ON CONFLICT (key_digest) WHERE key_digest IS NOT NULL DO NOTHING RETURNING {returning}",
+            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
             parameters,
         )
 
