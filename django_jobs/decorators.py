@@ -43,8 +43,8 @@ class JobFunction(Generic[Arguments, Result]):
         """Return a handle with other options; None takes back what an earlier .using() said.
 
         Options: queue_name, priority, lifo, run_after and expires (datetime, timedelta or seconds), max_attempts,
-        backoff, timeout, max_starts, max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, deduplicate, keep,
-        metadata. Raises InvalidOption, NotAvailableYet.
+        backoff, timeout, max_starts, max_stalls, max_payload_bytes, idempotency_key, idempotency_ttl, deduplicate,
+        keep, metadata. Raises InvalidOption, NotAvailableYet.
         """
         said = make_options(options, whose=f"{self.spec.name}.using()")
         taken_back = {name for name, value in options.items() if value is None and name in OPTION_NAMES}
@@ -123,8 +123,8 @@ def job(
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` and the key of
-    `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of the first, and none of the
-    second, are tried again. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
+    `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of
+    the first, and none of the second, are tried again. Raises InvalidOption, NotAvailableYet, DuplicateJobName.
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:

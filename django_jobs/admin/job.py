@@ -17,6 +17,7 @@ from django_jobs.admin.steering import steer
 from django_jobs.admin.timeline import timeline
 from django_jobs.admin.verbs import CANCEL, REMOVE, REPRIORITIZE, RETRY, RUN_NOW, VERBS, Verb
 from django_jobs.admin.waiting import reasons
+from django_jobs.lifecycle import deduplicating
 from django_jobs.models import Job, JobQuerySet, Worker
 from django_jobs.states import State
 
@@ -88,6 +89,8 @@ class JobAdmin(ReadOnlyAdmin):
             ("cancel_requested", "cancel_requested_at"),
             ("backoff", "lifo"),
             ("idempotency_key", "key_expires_at"),
+            ("deduplication_mode", "deduplication_key", "deduplication_expires_at"),
+            ("duplicates", "shown_holder", "shown_follow_up"),
             "shown_keep_until",
         ]
         return [
@@ -112,6 +115,17 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("timeout"))
     def shown_timeout(self, job: Job) -> str:
         return formatting.seconds(job.timeout)
+
+    @admin.display(description=_("waits for"))
+    def shown_holder(self, job: Job) -> SafeString | str:
+        return self._relative(deduplicating.holder_of(job))
+
+    @admin.display(description=_("follow-up"))
+    def shown_follow_up(self, job: Job) -> SafeString | str:
+        return self._relative(deduplicating.follow_up_of(job))
+
+    def _relative(self, job: Job | None) -> SafeString | str:
+        return formatting.link(self._url("job_change", job.pk), job) if job else formatting.NOTHING
 
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:

@@ -8,10 +8,13 @@ from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connections, transaction
 
+from django_jobs.conf import get_settings
 from django_jobs.coordination.deduplication import is_duplicate, settle_key
 from django_jobs.definitions.rank import due_at
 from django_jobs.lifecycle.dispatching import HORIZON, bells_of_new, ring_on_commit
 from django_jobs.models import Job
+from django_jobs.models.job import HOLDER
+from django_jobs.states import State
 from django_jobs.transitions import deduplicating
 from django_jobs.transitions.claiming import now
 from django_jobs.transitions.creating import NewJob, insert
@@ -51,6 +54,26 @@ def count_refused(using: str, ids: Collection[UUID]) -> None:
     transaction.on_commit(
         lambda: in_transaction(using, lambda: deduplicating.count(using, hits)), using=using, robust=True
     )
+
+
+def holder_of(job: Job) -> Job | None:
+    """Return the job that has the key for which this one waits."""
+    return _relative(job) if job.state == State.BLOCKED else None
+
+
+def follow_up_of(job: Job) -> Job | None:
+    """Return the job that waits for the key that this one holds."""
+    return _relative(job) if job.deduplication_slot == HOLDER else None
+
+
+def _relative(job: Job) -> Job | None:
+    if job.deduplication_digest is None:
+        return None
+    rows = Job.objects.using(job._state.db or get_settings().DATABASE).exclude(pk=job.pk)
+    rows = rows.filter(deduplication_digest=job.deduplication_digest, deduplication_slot__isnull=False)
+    waits = job.deduplication_slot == HOLDER
+    rows = rows.filter(state=State.BLOCKED) if waits else rows.filter(deduplication_slot=HOLDER)
+    return rows.order_by("-pk").first()
 
 
 def settle_keys(using: str, digests: Collection[bytes]) -> int:

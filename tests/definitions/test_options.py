@@ -230,7 +230,7 @@ def test_the_queue_of_the_call_brings_the_options_of_that_queue(settings):
 @pytest.mark.parametrize("name", ["QUEUE_NAME", "IDEMPOTENCY_KEY"])
 def test_a_queue_cannot_set_what_belongs_to_a_job(settings, name):
     with_settings(settings, QUEUES={"mail": {name: "x"}})
-    with pytest.raises(InvalidOption, match="cannot set QUEUE_NAME or IDEMPOTENCY_KEY"):
+    with pytest.raises(InvalidOption, match="cannot set QUEUE_NAME, IDEMPOTENCY_KEY or DEDUPLICATE"):
         resolve(mail.request("a@example.org"))
 
 

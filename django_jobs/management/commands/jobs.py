@@ -16,6 +16,7 @@ from django_jobs.definitions.durations import in_words
 from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle import control
+from django_jobs.lifecycle.deduplicating import follow_up_of, holder_of
 from django_jobs.management import choosing, subcommands
 from django_jobs.management.reports import TAIL_LINES, follow, log_line, progress_line, report_details, spoken
 from django_jobs.management.tables import block, facts, table
@@ -36,6 +37,10 @@ DETAILS = (
     "metadata",
     "keep_until",
     "idempotency_key",
+    "deduplication_mode",
+    "deduplication_key",
+    "deduplication_expires_at",
+    "duplicates",
     "expires_at",
     "timeout",
     "deadline_at",
@@ -207,7 +212,9 @@ def _summary(job: Job, present: datetime) -> dict[str, object]:
 
 def _details(job: Job, present: datetime) -> dict[str, object]:
     details = {name: getattr(job, name) for name in DETAILS}
-    return {**_summary(job, present), **details, **_call(job)}
+    relatives = {"waits_for": holder_of(job), "follow_up": follow_up_of(job)}
+    found = {name: None if each is None else each.pk for name, each in relatives.items()}
+    return {**_summary(job, present), **details, **found, **_call(job)}
 
 
 def _step(step: Step, job: Job) -> dict[str, Any]:
