@@ -11,6 +11,7 @@ from django_jobs import Deduplicate, cancel, enqueue_many, job, remove, retry
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.errors import InvalidOption
 from django_jobs.lifecycle.deduplicating import settle_overdue_keys
+from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import rescue_orphans
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job, Worker
@@ -143,6 +144,16 @@ def test_the_late_end_of_an_old_claim_frees_nobodys_key():
     rescue_orphans("default")
     assert settle("default", [ended(late, Succeeded())]).written == []
     assert not WHILE_ALIVE.enqueue(2).created
+
+
+def test_a_job_that_expires_gives_the_key_back_and_lets_the_next_one_start():
+    first = KEEPS_LAST.using(expires=60).enqueue(1)
+    with transaction.atomic():
+        KEEPS_LAST.enqueue(2)
+        Job.objects.filter(pk=first.pk).update(expires_at=now() - timedelta(seconds=1))
+        assert expire_jobs("default") == 1
+    assert numbers() == [2]
+    assert Job.objects.alive().get().state == State.READY
 
 
 def test_a_manual_retry_asks_for_the_key_again():
