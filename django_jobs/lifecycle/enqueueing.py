@@ -125,6 +125,8 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
 
 
 def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
+    # As they are now: a row that makes way for another while it is stored becomes that other one.
+    ids = [draft.job.id for draft in drafts]
     jobs = {draft.job.id: draft.job for draft in drafts}
     remaining = [draft for draft in drafts if draft.job.deduplication_slot is None]
     if len(remaining) < len(drafts):
@@ -136,7 +138,7 @@ def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
             ring_on_commit(using, bells_of_new(created), created)
         remaining = _find_winners(using, others, jobs) if others else []
         if not remaining:
-            return [jobs[draft.job.id] for draft in drafts]
+            return [jobs[id] for id in ids]
     job = remaining[0].job
     raise EnqueueRace(f"The idempotency key {job.idempotency_key!r} of {job.name!r} kept vanishing.")
 
