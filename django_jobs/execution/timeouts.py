@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from django_jobs import clock
@@ -22,6 +22,7 @@ logger = logging.getLogger("django_jobs")
 
 # No wait may be longer than the system can count.
 LONGEST_REST = 3600.0
+_UNTIMED = nullcontext()
 
 
 class Target(Protocol):
@@ -152,13 +153,14 @@ def call_in_time(claim: Claim, function: Callable[..., Any], *args: Any, **kwarg
         watch.remove(watched)
 
 
-@contextmanager
-def in_time(claim: Claim, target: Target) -> Iterator[None]:
+def in_time(claim: Claim, target: Target) -> AbstractContextManager[None]:
     """Strike the target when the time of its body is up, as long as the block has not ended."""
-    if claim.timeout is None:
-        yield
-        return
-    watched = Watched(claim, claim.timeout, target)
+    return _UNTIMED if claim.timeout is None else _in_time(claim, claim.timeout, target)
+
+
+@contextmanager
+def _in_time(claim: Claim, seconds: float, target: Target) -> Iterator[None]:
+    watched = Watched(claim, seconds, target)
     watch.add(watched)
     try:
         yield
