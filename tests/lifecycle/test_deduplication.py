@@ -10,6 +10,7 @@ from django.db import transaction
 from django_jobs import Deduplicate, cancel, enqueue_many, job, remove, retry
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.errors import InvalidOption
+from django_jobs.execution.atomic import commit_together
 from django_jobs.lifecycle.deduplicating import settle_overdue_keys
 from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import rescue_orphans
@@ -364,6 +365,14 @@ def test_every_end_releases_the_follow_up(how):
         remove(first)
     assert fresh(follow_up).state == State.READY
     assert not KEEPS_LAST.enqueue(3).created
+
+
+def test_an_atomic_success_releases_the_follow_up():
+    first = KEEPS_LAST.enqueue(1)
+    claim = claim_one(first)
+    follow_up = KEEPS_LAST.enqueue(2)
+    assert isinstance(commit_together(claim, lambda: Succeeded()), Succeeded)
+    assert (fresh(first).state, fresh(follow_up).state) == (State.SUCCESSFUL, State.READY)
 
 
 def test_a_cancelled_follow_up_does_not_run_and_the_next_one_does():

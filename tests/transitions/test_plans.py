@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_jobs import cancel, enqueue_many, queues, remove, reprioritize, reschedule, retry, run_now
+from django_jobs import Deduplicate, cancel, enqueue_many, queues, remove, reprioritize, reschedule, retry, run_now
+from django_jobs.coordination.deduplication import settle_key
 from django_jobs.definitions.arguments import key_digest
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.lifecycle.ageing import age_queue
@@ -21,7 +22,7 @@ from django_jobs.lifecycle.pruning import prune
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.models import Job
 from django_jobs.states import ENDED, State
-from django_jobs.transitions import pruning, rescuing, steering
+from django_jobs.transitions import deduplicating, pruning, rescuing, steering
 from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
 from django_jobs.transitions.creating import free_expired_keys, holders
 from django_jobs.transitions.ending import end, still_owned
@@ -200,6 +201,12 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "enqueue with a key": lambda table: note.using(idempotency_key="new").enqueue(),
     "holder of a key": lambda table: holders("default", [table.digest]),
     "holders of keys": lambda table: holders("default", [key_digest("samples.note", str(n)) for n in range(5)]),
+    "enqueue to deduplicate": lambda table: note.using(deduplicate=Deduplicate(key="new")).enqueue(),
+    "holder of a deduplication key": lambda table: deduplicating.holders("default", [table.digest]),
+    "key given back": lambda table: deduplicating.follow("default", [table.digest]),
+    "key settled": lambda table: settle_key("default", table.digest),
+    "keys left unsettled": lambda table: deduplicating.left_waiting("default", 10.0),
+    "duplicates counted": lambda table: deduplicating.count("default", {table.ready[0]: deduplicating.Hits(1)}),
     "free a key": lambda table: free_expired_keys("default", [table.digest]),
     "sweep": lambda table: list(sweep("default", ["default"])),
     "fresh sweep": lambda table: sweep_fresh("default", ["default"]),
