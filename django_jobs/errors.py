@@ -56,6 +56,10 @@ class ClaimLost(JobsError):
     """The job was taken from this worker: what this attempt still writes is refused."""
 
 
+class AlreadyEnded(JobsError):
+    """This attempt was ended before: an attempt ends once."""
+
+
 class JobFailed(JobsError):
     """The job that was waited for has failed."""
 

@@ -1,7 +1,8 @@
 """queues["mail"]: a handle to look at a queue and steer it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import State
 from django_jobs.transitions.claiming import now, oldest_due
 from django_jobs.transitions.counting import waiting
+from django_jobs.worker.manual import TakenJob, take_job
 
 # As far as jobs are counted that have ended, unless all are asked for.
 MOST_COUNTED = 100_000
@@ -103,6 +105,14 @@ class QueueHandle:
         to cancel and lose their rows too; what they come to is dropped. Not for use inside a transaction.
         """
         return obliterate_queue(self.name, force=force, progress=progress)
+
+    def take(self, names: Collection[str] | None = None) -> AbstractContextManager[TakenJob | None]:
+        """Take the job that is next, of any name or one of `names`, to process it by hand inside of a `with` block.
+
+        The block gets None if nothing is due or the queue is paused. Left without a word, it gives the job back; left
+        by an exception, that is how the attempt fails. Not for use inside a transaction. Raises InvalidOption.
+        """
+        return take_job(self.name, names)
 
     def jobs(self) -> JobQuerySet:
         """Return its jobs, whatever their state."""

@@ -71,6 +71,11 @@ def get_spec(name: str) -> JobSpec:
         ) from None
 
 
+def find_spec(name: str) -> JobSpec | None:
+    """Return the job of this name, or None: a row may name what only others know."""
+    return _specs.get(name)
+
+
 def job_names() -> list[str]:
     """Return the names of all registered jobs, sorted."""
     return sorted(_specs)

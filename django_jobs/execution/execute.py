@@ -25,7 +25,7 @@ from django_jobs.definitions.outcomes import (
     Stopped,
     Succeeded,
 )
-from django_jobs.definitions.registry import JobSpec, get_spec
+from django_jobs.definitions.registry import JobSpec, find_spec, get_spec
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
 from django_jobs.execution.atomic import commit_together
@@ -58,7 +58,7 @@ def execute(claim: Claim) -> Outcome:
         with _as_current(context):
             return commit_together(claim, body) if spec.is_atomic else body()
     except BaseException as error:  # SystemExit too: a body must not end the worker
-        return _outcome_of(claim, error)
+        return outcome_of(claim, error)
 
 
 async def aexecute(claim: Claim) -> Outcome:
@@ -81,7 +81,7 @@ async def aexecute(claim: Claim) -> Outcome:
     except asyncio.CancelledError as error:
         return _outcome_of_cancellation(claim, body, error)
     except BaseException as error:
-        return _outcome_of(claim, error)
+        return outcome_of(claim, error)
     return _succeeded(value)
 
 
@@ -89,7 +89,7 @@ def timed_out(claim: Claim, cause: BaseException | None = None) -> Outcome:
     """Return what an attempt comes to whose time was up; also for one whose body cannot be made to end."""
     error = JobTimeout(message(claim))
     error.__cause__ = cause
-    return _outcome_of(claim, error)
+    return outcome_of(claim, error)
 
 
 def _must_not_begin(claim: Claim) -> bool:
@@ -109,7 +109,7 @@ def _outcome_of_cancellation(claim: Claim, body: TaskBody, error: asyncio.Cancel
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         return GivenBack(begun=True)
-    return _outcome_of(claim, error)
+    return outcome_of(claim, error)
 
 
 def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
@@ -169,11 +169,14 @@ def _succeeded(value: object) -> Outcome:
 
 def _hopeless(error: Exception) -> Failed:
     """What would fail in the same way for ever is not tried again, least of all a body that has run to its end."""
-    return Failed(_report(error))
+    return Failed(report_of(error))
 
 
-def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
-    """Turn whatever a body raised into a value. Nothing that user code adds may break it."""
+def outcome_of(claim: Claim, error: BaseException) -> Outcome:
+    """Turn whatever a body raised into a value. Nothing that user code adds may break it.
+
+    Of a job that only others know, its row alone says how it is retried.
+    """
     match error:
         case KeyboardInterrupt():
             return GivenBack(begun=True)
@@ -182,14 +185,15 @@ def _outcome_of(claim: Claim, error: BaseException) -> Outcome:
         case CancelJob():
             return Stopped(clean_text(_message(error), 500))
         case GiveUp():
-            return Failed(_report(error))
+            return Failed(report_of(error))
         case RetryLater():
-            report = _report(error)
+            report = report_of(error)
             if claim.attempt >= claim.max_attempts:
                 return Failed(report)
             return _with_delay(claim, error, lambda delay: Retried(report, delay))
-    report = _report(error)
-    if claim.attempt >= claim.max_attempts or not get_spec(claim.name).may_retry(error):
+    report = report_of(error)
+    spec = find_spec(claim.name)
+    if claim.attempt >= claim.max_attempts or (spec is not None and not spec.may_retry(error)):
         return Failed(report)
     return _retried(claim, error, report)
 
@@ -199,7 +203,7 @@ def _retried(claim: Claim, error: BaseException, report: ErrorReport) -> Outcome
     try:
         delay = _delay(claim, error)
     except BaseException as broken:  # a callable of the user's too must not end the worker
-        return Failed(_report(broken))
+        return Failed(report_of(broken))
     return Failed(report) if delay is None else Retried(report, delay)
 
 
@@ -207,7 +211,8 @@ def _delay(claim: Claim, error: BaseException) -> float | None:
     backoff = from_text(claim.backoff)
     if backoff is not None:
         return backoff.delay_seconds(claim.attempt)
-    function = get_spec(claim.name).backoff_function
+    spec = find_spec(claim.name)
+    function = None if spec is None else spec.backoff_function
     if function is None:
         return DEFAULT_BACKOFF.delay_seconds(claim.attempt)
     answer = function(error, make_context(claim, *decode_call(claim.arguments)))
@@ -218,10 +223,11 @@ def _with_delay(claim: Claim, error: Any, make: Any) -> Outcome:
     try:
         return make(seconds(error.delay, option=f"The delay of {type(error).__name__} in {claim.name}"))  # type: ignore[no-any-return]
     except InvalidOption as broken:
-        return Failed(_report(broken))
+        return Failed(report_of(broken))
 
 
-def _report(error: BaseException) -> ErrorReport:
+def report_of(error: BaseException) -> ErrorReport:
+    """Return what is kept of an exception, whatever it is like."""
     kind = type(error)
     try:
         text = "".join(tracebacks.format_exception(error))

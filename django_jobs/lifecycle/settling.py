@@ -9,8 +9,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim, Ended, ErrorReport, Failed, Succeeded, Written
 from django_jobs.definitions.rank import due_at
-from django_jobs.definitions.registry import JobSpec, get_spec
-from django_jobs.errors import UnknownJob
+from django_jobs.definitions.registry import find_spec
 from django_jobs.lifecycle import reporting
 from django_jobs.lifecycle.deduplicating import bells_of
 from django_jobs.lifecycle.dispatching import HORIZON, ring
@@ -144,7 +143,7 @@ def _announce(settled: Settled) -> None:
     listened = attempt_ended.has_listeners()
     for each, row in settled.written:
         if listened:
-            attempt_ended.send_robust(sender=_sender(each.claim), claim=each.claim, outcome=each.outcome)
+            attempt_ended.send_robust(sender=find_spec(each.claim.name), claim=each.claim, outcome=each.outcome)
         if row.state == State.FAILED:
             report_failure(each.claim, error_of(each.outcome, row))
 
@@ -162,11 +161,4 @@ def report_failure(claim: Claim, error: ErrorReport) -> None:
         exc_info=(type(exception), exception, exception.__traceback__) if exception is not None else None,
         extra={"job_id": str(claim.id), "job_name": claim.name, "queue_name": claim.queue_name},
     )
-    job_failed.send_robust(sender=_sender(claim), claim=claim, error=error)
-
-
-def _sender(claim: Claim) -> JobSpec | None:
-    try:
-        return get_spec(claim.name)
-    except UnknownJob:
-        return None
+    job_failed.send_robust(sender=find_spec(claim.name), claim=claim, error=error)

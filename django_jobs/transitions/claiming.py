@@ -46,9 +46,18 @@ def claim_ids(
 
 
 def claim_due(
-    using: str, worker: UUID, queue_names: Sequence[str], limit: int, names: Sequence[str], *, suspect: bool = False
+    using: str,
+    worker: UUID,
+    queue_names: Sequence[str],
+    limit: int,
+    names: Sequence[str] | None,
+    *,
+    suspect: bool = False,
 ) -> list[Claim]:
-    """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each."""
+    """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each.
+
+    `names` are the jobs that the worker can run; None: any.
+    """
     sql = dialect(using)
     present = now(using)
     claims: list[Claim] = []
@@ -154,7 +163,7 @@ def now(using: str) -> datetime:
 def _claim(
     sql: Dialect,
     worker: UUID,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     where: str,
     parameters: Sequence[Any],
     *,
@@ -162,7 +171,7 @@ def _claim(
     limit: int | None,
     suspect: bool,
 ) -> list[Claim]:
-    known, known_parameters = sql.among("name", names)
+    known, known_parameters = ("1 = 1", []) if names is None else sql.among("name", names)
     quote = connections[sql.connection.alias].ops.quote_name
     workers, queues = quote(Worker._meta.db_table), quote(Queue._meta.db_table)
     guard = (

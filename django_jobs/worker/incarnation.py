@@ -17,12 +17,22 @@ from django_jobs.worker.board import Board
 
 
 class Incarnation:
-    """The identity under which a child claims, and the database's clock as the child knows it."""
+    """The identity under which a child claims, and the database's clock as the child knows it.
 
-    def __init__(self, using: str, board: Board, queue_names: Sequence[str], concurrency: int) -> None:
+    `names`: the jobs that it can run, without them all that are registered. Without a board there is no supervisor.
+    """
+
+    def __init__(
+        self,
+        using: str,
+        board: Board | None,
+        queue_names: Sequence[str],
+        concurrency: int,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.using = using
         self.id: UUID = uuid7()
-        self.names = job_names()
+        self.names = job_names() if names is None else list(names)
         self._board, self._queue_names, self._concurrency = board, list(queue_names), concurrency
         self._known_now: datetime
         self._known_at: float
@@ -35,7 +45,7 @@ class Incarnation:
             id=self.id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            supervisor_pid=os.getppid(),
+            supervisor_pid=os.getppid() if self._board is not None else 0,
             version=django_jobs.__version__,
             queues=self._queue_names,
             names=self.names,
@@ -43,7 +53,8 @@ class Incarnation:
             started_at=self._known_now,
             beat_at=self._known_now,
         )
-        self._board.set_worker(self.id)
+        if self._board is not None:
+            self._board.set_worker(self.id)
 
     def synchronize(self) -> None:
         """Learn the database's time."""

@@ -177,6 +177,7 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "claim one by id": lambda table: claim_ids("default", table.me, table.ready[:1], NAMES),
     "claim by ids": lambda table: claim_ids("default", table.me, table.ready, NAMES, 10),
     "claim by query": lambda table: claim_due("default", table.me, ["default"], 5, NAMES),
+    "claim of any name": lambda table: claim_due("default", table.me, ["default"], 1, None),
     "due ranges": lambda table: list(due_ranges("default", "default", now())),
     "leftovers": lambda table: leftovers("default", table.ready, NAMES),
     "succeed": settles(Succeeded("1")),
