@@ -1,5 +1,6 @@
 """Threads that start together, each with database connections of its own, and what came of them."""
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,12 +32,26 @@ def together(
                 barrier.abort()  # or the others would wait for ever
                 raise
 
-    with ThreadPoolExecutor(count) as pool:
+    with no_garbage_collection(), ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(run, number) for number in range(count)]
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in sorted(errors, key=lambda each: isinstance(each, BrokenBarrierError)):
         raise error
     return [future.result() for future in futures]
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Collect nothing inside the block.
+
+    On SQLite a thread that collects clears the cursors of others, and waits for the connections that these hold; one
+    that itself has the database's lock would wait for those that wait for it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager
