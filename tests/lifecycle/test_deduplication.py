@@ -18,6 +18,7 @@ from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions import steering
+from django_jobs.transitions.deduplicating import without_their_key
 from tests.rows import ERROR, claim_one, columns, ended, fresh, now
 from tests.samples import mail, note
 
@@ -177,7 +178,7 @@ def test_a_manual_retry_of_a_job_whose_key_is_taken_leaves_it_and_is_counted():
 
 def test_a_job_that_ends_in_the_moment_of_a_manual_retry_takes_nobodys_key(monkeypatch):
     first = WHILE_ALIVE.enqueue(1)
-    claimed, look = claim_one(first), steering.without_their_key
+    claimed, look = claim_one(first), without_their_key
 
     def look_before_it_ends(using, ids):
         found = look(using, ids)
