@@ -77,7 +77,10 @@ def _resolved(annotation: object, namespace: dict[str, Any]) -> object:
 
 
 def _reader(annotation: object) -> Reader | None:
-    plain = _READERS.get(annotation)
+    try:
+        plain = _READERS.get(annotation)
+    except TypeError:  # what cannot be looked up, such as Annotated[str, {}], is none of them
+        return None
     if plain is not None:
         return plain
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -85,6 +88,8 @@ def _reader(annotation: object) -> Reader | None:
         others = [each for each in inner if each is not NoneType]
         # Of several types a text could be any.
         return _reader(others[0]) if len(others) == 1 else None
+    if not inner:  # typing.List alone says nothing of what is in it
+        return None
     if origin in _LISTS and (element := _reader(inner[0])) is not None:
         return _list_reader(element)
     if origin in _DICTS and (value := _reader(inner[1])) is not None:
@@ -129,11 +134,18 @@ def _decimal(value: Any) -> Any:
     return _decimal_of_text(value)
 
 
+def _date(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):  # a date to Python, but its text is read back as none
+        raise ValueError(value)
+    return _date_of_text(value)
+
+
+_date_of_text = _reader_of(datetime.date, datetime.date.fromisoformat)
 _decimal_of_text = _reader_of(decimal.Decimal, decimal.Decimal)
 
 _READERS: dict[object, Reader] = {
     datetime.datetime: _reader_of(datetime.datetime, datetime.datetime.fromisoformat),
-    datetime.date: _reader_of(datetime.date, datetime.date.fromisoformat),
+    datetime.date: _date,
     datetime.time: _reader_of(datetime.time, datetime.time.fromisoformat),
     datetime.timedelta: _reader_of(datetime.timedelta, parse_duration),
     decimal.Decimal: _decimal,

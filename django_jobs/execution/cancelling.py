@@ -46,6 +46,9 @@ class TaskBody:
 
     def __enter__(self) -> "TaskBody":
         _tasks[self._key] = self
+        # Looked at after that: whoever asked while middleware prepared the body found nothing to interrupt.
+        if self._key in _asked:
+            self.interrupt()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

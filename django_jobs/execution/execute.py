@@ -46,19 +46,23 @@ def execute(claim: Claim) -> Outcome:
         spec, context = _prepare(claim)
     except Exception as error:
         return _hopeless(error)
+    try:
+        with _as_current(context):
+            if spec.is_atomic:
+                # Prepared anew for each run: what one that was undone did to its arguments and its data is undone too.
+                return commit_together(claim, lambda: _run(claim, *_prepare(claim)))
+            return _run(claim, spec, context)
+    except BaseException as error:  # SystemExit too: a body must not end the worker
+        return outcome_of(claim, error)
 
-    def body() -> Outcome:
+
+def _run(claim: Claim, spec: JobSpec, context: JobContext) -> Outcome:
+    with _as_current(context):
         with around(context):
             value = call_in_time(claim, spec.function, *_leading(spec, context), *context.args, **context.kwargs)
         if context._steps.must_be_marked:
             context._steps.mark()
         return _succeeded(value)
-
-    try:
-        with _as_current(context):
-            return commit_together(claim, body) if spec.is_atomic else body()
-    except BaseException as error:  # SystemExit too: a body must not end the worker
-        return outcome_of(claim, error)
 
 
 async def aexecute(claim: Claim) -> Outcome:

@@ -1,7 +1,7 @@
 """drain, clean, obliterate: take jobs out of a queue for good, a bounded number in each transaction."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,12 +15,14 @@ from django_jobs.definitions.rank import BAND_SIZE, BANDS
 from django_jobs.errors import InvalidOption, QueueIsBusy, TransportError
 from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.control import Progress, cancel, pages, pause_queue, resume_queue
+from django_jobs.lifecycle.deduplicating import follow_on_commit
 from django_jobs.lifecycle.dispatching import forget_bells
 from django_jobs.lifecycle.sweeping import sweep
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import ENDED, State
 from django_jobs.transitions import steering
 from django_jobs.transitions.claiming import due_ranges, now
+from django_jobs.transitions.deduplicating import held_keys
 from django_jobs.transitions.removing import NOT_RUNNING, remove
 from django_jobs.transports import get_transport
 
@@ -140,15 +142,26 @@ def _remove(
     limit: int | None = None,
 ) -> int:
     removed = 0
+    freed: set[bytes] = set()
     for page in found:
         ids = page if limit is None else page[: limit - removed]
         with transaction.atomic(using=using):
+            keys = held_keys(using, ids)
             removed += remove(using, ids, states)
+            freed |= keys - held_keys(using, ids)
         if progress is not None:
             progress(removed)
         if removed == limit:
             break
+    _follow(using, sorted(freed))
     return removed
+
+
+def _follow(using: str, keys: Sequence[bytes]) -> None:
+    """Let those start who waited for the removed ones; not before the end, or they would be removed as well."""
+    for start in range(0, len(keys), steering.CHUNK):
+        with transaction.atomic(using=using):
+            follow_on_commit(using, keys[start : start + steering.CHUNK])
 
 
 def _waiting(using: str, name: str, present: datetime, *, future: bool) -> Iterator[list[UUID]]:

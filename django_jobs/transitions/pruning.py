@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from django_jobs.definitions.keeping import UNCOUNTED
 from django_jobs.models import Job, JobQuerySet, Worker
+from django_jobs.models.job import HOLDER
 from django_jobs.states import State
 from django_jobs.transitions.removing import delete
 
@@ -89,6 +90,8 @@ def prune_workers(using: str, before: datetime) -> int:
 
 
 def _unpromised(rows: JobQuerySet, present: datetime) -> JobQuerySet:
-    """Leave out the rows whose idempotency key is still promised."""
+    """Leave out the rows whose idempotency key is still promised, and those that still hold a deduplication key."""
     is_over = Q(key_digest__isnull=True) | Q(key_expires_at__isnull=True) | Q(key_expires_at__lte=present)
-    return rows.filter(is_over)
+    # Of those that have ended only who holds its key for a time has a slot.
+    is_free = Q(deduplication_slot__isnull=True) | Q(deduplication_expires_at__lte=present)
+    return rows.filter(is_over, is_free | ~Q(deduplication_slot=HOLDER))

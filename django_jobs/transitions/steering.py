@@ -74,7 +74,10 @@ def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Mo
         f"started_at = NULL, finished_at = NULL, keep_until = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
     )
     keyed = without_their_key(using, ids)
-    moved = _move(sql, sets, [], [id for id in ids if id not in keyed], _from(RETRY_BY_HAND))
+    # One that has ended since, and so has given its key back, must not start without asking for it.
+    has_lost_its_key = "deduplication_digest IS NOT NULL AND COALESCE(deduplication_slot, id) = id"
+    others = [id for id in ids if id not in keyed]
+    moved = _move(sql, sets, [], others, f"{_from(RETRY_BY_HAND)} AND NOT ({has_lost_its_key})")
     if not keyed:
         return moved
     sets, holder = f"{sets}, deduplication_slot = %s", sql.id_parameter(HOLDER)

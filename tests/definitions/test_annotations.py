@@ -3,12 +3,13 @@
 import asyncio
 import datetime
 import inspect
+import typing
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
 import pytest
 
@@ -79,6 +80,10 @@ def test_what_is_asked_for_arrives_as_what_it_was(annotation, value):
         (str, date(2026, 1, 2), "2026-01-02"),
         (str | date, date(2026, 1, 2), "2026-01-02"),  # a text could be either
         (list, [date(2026, 1, 2)], ["2026-01-02"]),
+        (typing.List, [date(2026, 1, 2)], ["2026-01-02"]),  # noqa: UP006
+        (typing.Dict, {"a": 1}, {"a": 1}),  # noqa: UP006
+        (Annotated[str, {"longest": 5}], "a", "a"),
+        ([int], 3, 3),
         (int, 3, 3),
         ("Unknown", date(2026, 1, 2), "2026-01-02"),
         ("date", date(2026, 1, 2), date(2026, 1, 2)),
@@ -118,6 +123,7 @@ def test_a_default_is_left_to_the_function():
     [
         (date, "tomorrow"),
         (date, 5),
+        (date, datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)),
         (datetime.datetime, "2026-13-01"),
         (timedelta, "a while"),
         (Decimal, "much"),

@@ -5,11 +5,13 @@ import logging
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from django_jobs import current_job
 from django_jobs.definitions.outcomes import Failed, Retried, Succeeded
 from django_jobs.states import State
-from tests.execution.atomic_bodies import a_claim, leave_effect, run
+from django_jobs.transitions.claiming import claim_ids
+from tests.execution.atomic_bodies import a_claim, act, leave_effect, run
 from tests.project.models import Effect
-from tests.rows import fresh
+from tests.rows import fresh, worker
 from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,6 +31,26 @@ def test_a_body_that_collides_runs_again_and_no_attempt_is_counted(caplog):
     assert isinstance(run(body, claim), Succeeded)
     assert (fresh(claim.id).result, fresh(claim.id).attempt, Effect.objects.count()) == (3, 1, 1)
     assert caplog.text.count("its transaction met another") == 2
+
+
+def test_a_body_that_runs_again_finds_its_arguments_and_its_data_as_they_were():
+    enqueued = act.enqueue([1])
+    (claim,) = claim_ids("default", worker(), [enqueued.pk], [act.name])
+    seen = []
+
+    def body(numbers):
+        context = current_job()
+        assert context is not None
+        seen.append((list(numbers), dict(context.data)))
+        numbers.append(2)
+        context.save({"page": 1})
+        assert context.data == {"page": 1}
+        if len(seen) == 1:
+            raise collision()
+
+    assert isinstance(run(body, claim), Succeeded)
+    assert seen == [([1], {}), ([1], {})]
+    assert fresh(claim.id).data == {"page": 1}
 
 
 def test_a_body_that_always_collides_fails_like_any_other():

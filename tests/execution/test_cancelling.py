@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from django_jobs import current_job
 from django_jobs.definitions.outcomes import Claim, GivenBack, Stopped, Succeeded
 from django_jobs.execution import cancelling
+from django_jobs.middleware import JobMiddleware
 from tests.execution.bodies import KINDS, act, act_async, claim, raises, run
 
 REASON = "The order was withdrawn."
@@ -111,6 +113,22 @@ def test_a_cancel_for_a_task_whose_loop_has_ended_harms_nobody():
     bodies[0].interrupt()
     bodies[0].strike()
     assert cancelling._tasks == {}
+
+
+class SlowMiddleware(JobMiddleware):
+    @asynccontextmanager
+    async def aexecute(self, context):
+        cancelling.hear({(context.id, 1): REASON})
+        yield
+
+
+def test_what_was_asked_while_middleware_prepared_the_body_reaches_it(settings):
+    settings.DJANGO_JOBS |= {"MIDDLEWARE": [f"{__name__}.SlowMiddleware"]}
+
+    async def body():
+        await asyncio.wait_for(asyncio.Event().wait(), 5)
+
+    assert run(body, claim(act_async)) == Stopped(REASON)
 
 
 def test_who_cancels_itself_is_not_taken_for_asked():

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 
-from django_jobs import Deduplicate, cancel, enqueue_many, job, remove, retry
+from django_jobs import Deduplicate, cancel, enqueue_many, job, queues, remove, retry
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.errors import InvalidOption
 from django_jobs.execution.atomic import commit_together
@@ -17,6 +17,8 @@ from django_jobs.lifecycle.rescuing import rescue_orphans
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
+from django_jobs.transitions import steering
+from django_jobs.transitions.deduplicating import without_their_key
 from tests.rows import ERROR, claim_one, columns, ended, fresh, now
 from tests.samples import mail, note
 
@@ -172,6 +174,21 @@ def test_a_manual_retry_of_a_job_whose_key_is_taken_leaves_it_and_is_counted():
     assert retry([first, other]) == 1
     assert (fresh(first).state, fresh(other).state) == (State.FAILED, State.READY)
     assert fresh(second).duplicates == 1
+
+
+def test_a_job_that_ends_in_the_moment_of_a_manual_retry_takes_nobodys_key(monkeypatch):
+    first = WHILE_ALIVE.enqueue(1)
+    claimed, look = claim_one(first), without_their_key
+
+    def look_before_it_ends(using, ids):
+        found = look(using, ids)
+        settle(using, [ended(claimed, Succeeded())])
+        WHILE_ALIVE.enqueue(2)
+        return found
+
+    monkeypatch.setattr(steering, "without_their_key", look_before_it_ends)
+    assert retry(first) == 0
+    assert numbers() == [2]
 
 
 def test_of_two_ended_jobs_with_one_key_a_manual_retry_takes_one():
@@ -373,6 +390,15 @@ def test_an_atomic_success_releases_the_follow_up():
     follow_up = KEEPS_LAST.enqueue(2)
     assert isinstance(commit_together(claim, lambda: Succeeded()), Succeeded)
     assert (fresh(first).state, fresh(follow_up).state) == (State.SUCCESSFUL, State.READY)
+
+
+def test_emptying_a_queue_releases_the_follow_up():
+    first = KEEPS_LAST.enqueue(1)
+    claimed = claim_one(first)
+    KEEPS_LAST.enqueue(2)
+    settle("default", [ended(claimed, Retried(ERROR, 0.0))])
+    assert queues["default"].drain(scheduled=True) == 1
+    assert [(each.args, each.state) for each in Job.objects.all()] == [([2], State.READY)]
 
 
 def test_a_cancelled_follow_up_does_not_run_and_the_next_one_does():

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 import django_jobs
-from django_jobs import Keep, cancel, retry
+from django_jobs import Deduplicate, Keep, cancel, retry
 from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.lifecycle.pruning import count_prunable, prune
 from django_jobs.lifecycle.settling import settle
@@ -144,6 +144,17 @@ def test_a_row_with_a_promised_key_is_never_pruned(key_expires_at):
     assert count_prunable("default") == 3 - left
     assert sum(prune("default")) == 3 - left
     assert Job.objects.count() == left
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_is_not_pruned_as_long_as_it_holds_a_deduplication_key():
+    call = note.using(deduplicate=Deduplicate(key="a", ttl=DAY), keep=0)
+    first = call.enqueue()
+    finish(first, Succeeded("1"))
+    assert (count_prunable("default"), sum(prune("default"))) == (0, 0)
+    assert not call.enqueue().created
+    Job.objects.update(deduplication_expires_at=now() - HOUR)
+    assert (count_prunable("default"), sum(prune("default"))) == (1, 1)
 
 
 def counted(count: int, number: int, state: State = State.SUCCESSFUL, **fields) -> list[Job]:
