@@ -27,6 +27,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from process to process: pytest-xdist could not tell that the tests are the same."""
+    if changing := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"These tests are named by an address in memory; give them other ids: {changing}")
+
+
 def pytest_report_header() -> list[str]:
     """Say what is tested: the summary of a run is only worth as much as this."""
     return [
