@@ -9,7 +9,7 @@ Answer = TypeVar("Answer")
 REST_SECONDS = 0.02
 
 
-def wait_until(condition: Callable[[], Answer], seconds: float = 20, what: str = "") -> Answer:
+def wait_until(condition: Callable[[], Answer], seconds: float = 60, what: str = "") -> Answer:
     """Return the first true answer of `condition`; fail, naming `what`, when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
