@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.once]
 # The timeline tells of distances, which shall not differ.
 MOMENT = rows.now()
 HARMLESS = "an honest text"
-NAME_LENGTH = Queue._meta.get_field("name").max_length
+NAME_LENGTH = Queue._meta.get_field("name").max_length or 0
 HOSTILE = [
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//evil.example/x.js></SCRIPT>",
