@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from uuid import UUID
 
 from django.db import transaction
@@ -12,7 +12,7 @@ from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import IDEMPOTENCY, Dialect, Row, UniqueKey, portions
+from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Row, UniqueKey, portions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
@@ -65,6 +65,7 @@ _STORED = {
     if field.attname not in _DECIDED
 }
 _COLUMNS = {**_STORED, **dict.fromkeys(("delay", "expires_after", "key_seconds", "held_seconds"), "float8")}
+_NAMES = list(_COLUMNS)
 _stored_values = attrgetter(*_STORED)
 
 
@@ -144,18 +145,35 @@ def _record(draft: NewJob) -> Row:
 
 
 def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
-    due = f"COALESCE(o.run_after, {sql.later('COALESCE(o.delay, 0)')})"
-    values = {name: f"o.{sql.connection.ops.quote_name(name)}" for name in _STORED} | {
-        "state": f"'{state.value}'",
-        "run_after": due,
-        "rank": sql.rank(sql.latest(due, sql.now)),
-        "enqueued_at": sql.now,
-        "expires_at": f"COALESCE(o.expires_at, {_later_if_given(sql, 'o.expires_after')})",
-        "key_expires_at": _later_if_given(sql, "o.key_seconds"),
-        "deduplication_expires_at": _later_if_given(sql, "o.held_seconds"),
-    }
+    columns, records = _given(records)
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
-    return sql.insert(_COLUMNS, records, values, returning, unique)
+    return sql.insert(columns, records, _values(sql, columns, state), returning, unique)
+
+
+def _given(records: Sequence[Row]) -> tuple[Columns, list[Row]]:
+    """Leave out the columns that are empty in all records, most of them: each costs its part of a statement."""
+    given = [index for index, values in enumerate(zip(*records, strict=True)) if values.count(None) < len(values)]
+    return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in given}, list(map(itemgetter(*given), records))
+
+
+def _values(sql: Dialect, columns: Columns, state: State) -> dict[str, str]:
+    """Return what is stored in each column that is not NULL in all rows."""
+    values = {name: f"o.{sql.connection.ops.quote_name(name)}" for name in columns if name in _STORED}
+    due = sql.later("COALESCE(o.delay, 0)") if "delay" in columns else sql.now
+    if "run_after" in columns:
+        due = f"COALESCE(o.run_after, {due})"
+    values["state"] = f"'{state.value}'"
+    values["run_after"] = due
+    values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now))
+    values["enqueued_at"] = sql.now
+    if "expires_after" in columns:
+        expires = _later_if_given(sql, "o.expires_after")
+        values["expires_at"] = f"COALESCE(o.expires_at, {expires})" if "expires_at" in columns else expires
+    if "key_seconds" in columns:
+        values["key_expires_at"] = _later_if_given(sql, "o.key_seconds")
+    if "held_seconds" in columns:
+        values["deduplication_expires_at"] = _later_if_given(sql, "o.held_seconds")
+    return values
 
 
 def _later_if_given(sql: Dialect, seconds: str) -> str:

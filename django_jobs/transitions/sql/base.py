@@ -163,7 +163,7 @@ class Dialect(ABC):
     ) -> list[Row]:
         """Insert a row for each record unless its unique key is taken; return those that were inserted.
 
-        `values` maps a column of job to an SQL expression over `o.<column>`.
+        `values` maps a column of job to an SQL expression over `o.<column>`; a column that is not there is NULL.
         """
 
     def divided(self, columns: Columns, records: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:

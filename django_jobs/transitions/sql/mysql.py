@@ -111,13 +111,13 @@ class MySQL(Dialect):
         self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
     ) -> list[Row]:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
-        key = list(columns).index(unique.column)
-        unkeyed = [record for record in records if record[key] is None]
+        key = list(columns).index(unique.column) if unique.column in columns else None
+        unkeyed = [record for record in records if key is None or record[key] is None]
         inserted = [record[0] for record in unkeyed]
         with transaction.atomic(self.connection.alias, savepoint=False):
             if unkeyed:
                 self._insert(columns, unkeyed, values)
-            for record in records:
+            for record in records if key is not None else ():
                 if record[key] is not None and self._insert_keyed(columns, record, values, unique):
                     inserted.append(record[0])
             among, parameters = self.among("id", inserted)
