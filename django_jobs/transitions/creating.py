@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from uuid import UUID
 
 from django.db import transaction
@@ -66,7 +66,7 @@ _STORED = {
 }
 _COLUMNS = {**_STORED, **dict.fromkeys(("delay", "expires_after", "key_seconds", "held_seconds"), "float8")}
 _NAMES = list(_COLUMNS)
-_stored_values = attrgetter(*_STORED)
+_stored_values = itemgetter(*_STORED)
 
 
 def insert(
@@ -141,7 +141,7 @@ def _insert_metadata(using: str, drafts: Sequence[NewJob]) -> None:
 
 
 def _record(draft: NewJob) -> Row:
-    return (*_stored_values(draft.job), draft.delay, draft.expires_after, draft.key_seconds, draft.held_seconds)
+    return (*_stored_values(vars(draft.job)), draft.delay, draft.expires_after, draft.key_seconds, draft.held_seconds)
 
 
 def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
