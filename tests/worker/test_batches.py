@@ -332,18 +332,6 @@ def test_a_stop_while_members_wait_hands_them_back_as_if_never_started(start_wor
     assert not Effect.objects.exists()
 
 
-def test_when_the_machine_dies_those_who_waited_are_blamed_by_nobody(start_workers: StartWorkers):
-    limits = {"HEARTBEAT_SECONDS": 0.5, "DEAD_AFTER_SECONDS": 2}
-    workers = start_workers(options=limits, environment=KNOWS)
-    jobs = enqueue(count, 2)
-    all_wait(jobs)
-    workers.kill()
-    start_workers(options=limits, environment=KNOWS)
-    (before,) = {fresh(job).owner for job in jobs}
-    wait_until(lambda: all(fresh(job).owner not in (None, before) for job in jobs), what="another worker")
-    assert {(row.attempt, row.starts, row.stalls, row.suspect) for row in map(fresh, jobs)} == {(1, 1, 0, False)}
-
-
 def test_a_kill_under_a_batch_makes_all_that_had_begun_suspects_who_then_run_alone(
     start_workers: StartWorkers, gate: Gate
 ):
