@@ -20,5 +20,5 @@ def test_those_who_waited_for_their_batch_are_blamed_by_nobody(start_workers: St
     owners = {fresh(job).owner for job in jobs}
     workers.kill()
     start_workers(options=LIMITS, environment=KNOWS)
-    wait_until(lambda: not owners & {None, *(fresh(job).owner for job in jobs)}, what="another worker")
+    wait_until(lambda: all(fresh(job).owner not in {None, *owners} for job in jobs), what="another worker")
     assert {(row.attempt, row.starts, row.stalls, row.suspect) for row in map(fresh, jobs)} == {(1, 1, 0, False)}
