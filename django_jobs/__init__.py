@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django_jobs.decorators import JobFunction, job
+from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.deduplication import Deduplicate
 from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
@@ -18,6 +19,7 @@ from django_jobs.errors import (
     Snooze,
 )
 from django_jobs.execution.context import JobContext, current_job
+from django_jobs.execution.items import BatchItem
 
 if TYPE_CHECKING:
     from django_jobs.handles import queues
@@ -42,6 +44,8 @@ _LAZY = {
 }
 
 __all__ = [
+    "Batch",
+    "BatchItem",
     "CancelJob",
     "Deduplicate",
     "Exponential",

@@ -1,6 +1,7 @@
 """The setting DJANGO_JOBS: one frozen dataclass of defaults, read late, read anew when a test overrides it."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -12,6 +13,8 @@ from django.core.signals import setting_changed
 from django_jobs.errors import ConfigurationError
 
 SETTING = "DJANGO_JOBS"
+# A thousand years: no database can add more to a date and stay in its calendar.
+LONGEST_SECONDS = 1000 * 366 * 24 * 3600
 
 # Planned, so that a reader of the docs is told "not yet" instead of "no such setting".
 NOT_AVAILABLE_YET: frozenset[str] = frozenset()
@@ -110,6 +113,11 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
+    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "GRACE_SECONDS", "TIMEOUT"):
+        value = getattr(result, name)
+        # The others are refused below, each with what it may be.
+        if isinstance(value, int | float) and not (math.isfinite(value) and value <= LONGEST_SECONDS):
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be at most 1,000 years, in seconds, not {value!r}.")
     for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS"):
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:

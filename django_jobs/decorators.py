@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from django_jobs.conf import did_you_mean
+from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.deduplication import Deduplicate
 from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, make_options, without
 from django_jobs.definitions.redaction import RESULT
@@ -16,12 +17,21 @@ from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import error_classes
 from django_jobs.errors import InvalidOption
 from django_jobs.execution.context import JobContext
+from django_jobs.execution.items import BatchItem
 
 if TYPE_CHECKING:
     from django_jobs.models import Job
 
 RETRY_RULES = ("retry_on", "no_retry_on")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+# Of a batched job each item has arguments of its own, of which the function says nothing.
+_ANY_CALL = inspect.signature(lambda *args, **kwargs: None)
+_NOT_IN_BATCHES = {
+    "takes_context": "each item of the list is the context of its own job.",
+    "atomic": "items end each in its own way, and a transaction only as a whole. Open one in the body.",
+    "sandbox": "a sandbox runs one job, so that its end is only its own.",
+}
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -86,6 +96,12 @@ def job(function: Callable[Arguments, Result], /) -> JobFunction[Arguments, Resu
 
 @overload
 def job(
+    *, batch: Batch, name: str | None = None, sensitive: Iterable[str] = (), **options: Any
+) -> Callable[[Callable[[list[BatchItem]], Result]], JobFunction[..., Result]]: ...
+
+
+@overload
+def job(
     *,
     takes_context: Literal[True],
     name: str | None = None,
@@ -114,6 +130,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    batch: Batch | None = None,
     **options: Any,
 ) -> Any:
     """Make a function, `def` or `async def`, a job.
@@ -121,6 +138,7 @@ def job(
     `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
+    `batch`: Batch(...): the function gets a list of BatchItems, each a job that was enqueued with arguments of its own.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` and the key of
     `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of
@@ -128,7 +146,7 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, sensitive, atomic, options)
+        spec = _make_spec(function, takes_context, name, sensitive, atomic, batch, options)
         register(spec)
         return JobFunction(spec)
 
@@ -141,6 +159,7 @@ def _make_spec(
     name: str | None,
     sensitive: Iterable[str],
     atomic: bool,
+    batch: Batch | None,
     options: dict[str, Any],
 ) -> JobSpec:
     if not inspect.isfunction(function):
@@ -160,7 +179,9 @@ def _make_spec(
     deduplicate, key = plain.get("deduplicate"), None
     if isinstance(deduplicate, Deduplicate) and callable(deduplicate.key):
         plain["deduplicate"], key = replace(deduplicate, key=None), deduplicate.key
-    signature = _call_signature(function, takes_context, whose)
+    if batch is not None:
+        _check_batch(function, batch, {"takes_context": takes_context, "atomic": atomic, **options}, whose)
+    signature = _ANY_CALL if batch is not None else _call_signature(function, takes_context, whose)
     return JobSpec(
         name=job_name,
         function=function,
@@ -170,6 +191,7 @@ def _make_spec(
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
         is_atomic=_is_atomic(function, atomic, whose),
+        batch=batch,
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
         **classes,
@@ -200,6 +222,18 @@ def _is_atomic(function: Callable[..., Any], atomic: bool, whose: str) -> bool:
             "put its writes into a step: await context.astep(name, function, atomic=True)."
         )
     return atomic
+
+
+def _check_batch(function: Callable[..., Any], batch: object, others: dict[str, Any], whose: str) -> None:
+    if not isinstance(batch, Batch):
+        raise InvalidOption(f"{whose}: batch must be Batch(...), not {batch!r}.")
+    for name, reason in _NOT_IN_BATCHES.items():
+        if others.get(name):
+            raise InvalidOption(f"{whose}: batch and {name} contradict each other: {reason}")
+    try:
+        inspect.signature(function).bind([])
+    except TypeError:
+        raise InvalidOption(f"{whose}: a batch calls its function with one argument, a list of BatchItems.") from None
 
 
 def _sensitive_names(names: Iterable[str], signature: inspect.Signature, whose: str) -> frozenset[str]:

@@ -60,6 +60,10 @@ class AlreadyEnded(JobsError):
     """This attempt was ended before: an attempt ends once."""
 
 
+class BatchItemFailed(JobsError):
+    """The body of a batch failed this one of its items."""
+
+
 class JobFailed(JobsError):
     """The job that was waited for has failed."""
 

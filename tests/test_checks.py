@@ -211,6 +211,14 @@ def test_a_general_timeout_that_cannot_work_is_an_error(message, timeout):
     assert "DJANGO_JOBS['TIMEOUT'] must be a number of seconds above 0 or None" in message(TIMEOUT=timeout)
 
 
+@pytest.mark.parametrize("name", ["TIMEOUT", "HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "GRACE_SECONDS"])
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e30])
+def test_a_duration_that_has_no_end_is_an_error(message, name, seconds):
+    assert f"DJANGO_JOBS['{name}'] must be at most 1,000 years, in seconds, not {seconds!r}." in message(
+        **{name: seconds}
+    )
+
+
 @pytest.mark.parametrize("size", [0, 1023, 262_145, "64k", True, None])
 def test_a_size_of_tracebacks_that_cannot_work_is_an_error(message, size):
     assert "DJANGO_JOBS['MAX_TRACEBACK_BYTES'] must be a whole number from 1024" in message(MAX_TRACEBACK_BYTES=size)

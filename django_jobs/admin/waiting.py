@@ -17,9 +17,11 @@ from django_jobs.states import State
 
 
 def reasons(job: Job, now: datetime, queues_page: str) -> list[str]:
-    """Return why a job that is blocked or ready has not been started; nothing for any other."""
+    """Return why a job that is blocked or ready has not been started, or is claimed and waits for its batch."""
     if job.state == State.BLOCKED:
         return [_("It waits for other jobs to end.")]
+    if job.state == State.RUNNING and job.started_at is None:
+        return [_("A worker has claimed it, and waits for others to run it together with.")]
     return list(_reasons(job, now, queues_page)) if job.state == State.READY else []
 
 

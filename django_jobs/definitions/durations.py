@@ -2,10 +2,8 @@
 
 from datetime import timedelta
 
+from django_jobs.conf import LONGEST_SECONDS
 from django_jobs.errors import InvalidOption
-
-# A thousand years: no database can add more to a date and stay in its calendar.
-LONGEST_SECONDS = 1000 * 366 * 24 * 3600
 
 
 def seconds(value: object, *, option: str) -> float:

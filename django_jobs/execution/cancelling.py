@@ -9,8 +9,6 @@ from contextlib import suppress
 from types import TracebackType
 from uuid import UUID
 
-from django_jobs.definitions.outcomes import Claim
-
 # Id and fence: one attempt of one job.
 Key = tuple[UUID, int]
 
@@ -38,10 +36,10 @@ class TaskBody:
 
     __slots__ = ("_key", "_loop", "_task", "is_late")
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, key: Key) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._key, self._task, self._loop = (claim.id, claim.fence), task, task.get_loop()
+        self._key, self._task, self._loop = key, task, task.get_loop()
         self.is_late = False
 
     def __enter__(self) -> "TaskBody":

@@ -40,12 +40,12 @@ from django_jobs.middleware import around
 
 def execute(claim: Claim) -> Outcome:
     """Run the body of a `def` job in this thread and return what it came to."""
-    if _must_not_begin(claim):
+    if must_not_begin(claim):
         return GivenBack()
     try:
         spec, context = _prepare(claim)
     except Exception as error:
-        return _hopeless(error)
+        return hopeless(error)
     try:
         with _as_current(context):
             if spec.is_atomic:
@@ -59,34 +59,34 @@ def execute(claim: Claim) -> Outcome:
 def _run(claim: Claim, spec: JobSpec, context: JobContext) -> Outcome:
     with _as_current(context):
         with around(context):
-            value = call_in_time(claim, spec.function, *_leading(spec, context), *context.args, **context.kwargs)
+            value = call_in_time((claim,), spec.function, *_leading(spec, context), *context.args, **context.kwargs)
         if context._steps.must_be_marked:
             context._steps.mark()
-        return _succeeded(value)
+        return succeeded(value)
 
 
 async def aexecute(claim: Claim) -> Outcome:
     """Run the body of an `async def` job on this loop and return what it came to."""
-    if _must_not_begin(claim):
+    if must_not_begin(claim):
         return GivenBack()
     try:
         spec, context = _prepare(claim)
     except Exception as error:
-        return _hopeless(error)
-    body = TaskBody(claim)
+        return hopeless(error)
+    body = TaskBody((claim.id, claim.fence))
     try:
         with _as_current(context):
             async with around(context):
                 # The body alone, not what surrounds it.
-                with body, in_time(claim, body):
+                with body, in_time((claim,), body):
                     value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
             if context._steps.must_be_marked:
                 await sync_to_async(context._steps.mark)()
     except asyncio.CancelledError as error:
-        return _outcome_of_cancellation(claim, body, error)
+        return outcome_of_cancellation(claim, body, error)
     except BaseException as error:
         return outcome_of(claim, error)
-    return _succeeded(value)
+    return succeeded(value)
 
 
 def timed_out(claim: Claim, cause: BaseException | None = None) -> Outcome:
@@ -96,14 +96,14 @@ def timed_out(claim: Claim, cause: BaseException | None = None) -> Outcome:
     return outcome_of(claim, error)
 
 
-def _must_not_begin(claim: Claim) -> bool:
+def must_not_begin(claim: Claim) -> bool:
     """Tell whether the body is too late or not wanted any more: it goes back as if never claimed, and ends there."""
     if claim.expires is not None and clock.monotonic() >= claim.expires:
         return True
     return reason_of((claim.id, claim.fence)) is not None
 
 
-def _outcome_of_cancellation(claim: Claim, body: TaskBody, error: asyncio.CancelledError) -> Outcome:
+def outcome_of_cancellation(claim: Claim, body: TaskBody, error: asyncio.CancelledError) -> Outcome:
     """Tell who cancelled the task: its deadline, a person, the worker that stops, or the body itself."""
     if body.is_late:
         return timed_out(claim, error)
@@ -132,23 +132,28 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
 
 def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
     """Return the context of a claimed attempt."""
-    return JobContext(
-        id=claim.id,
-        name=claim.name,
-        queue_name=claim.queue_name,
-        attempt=claim.attempt,
-        max_attempts=claim.max_attempts,
-        starts=claim.starts,
-        enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
-        args=args,
-        kwargs=kwargs,
-        headers=decode_headers(claim.headers),
-        deadline=None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
-        _key=(claim.id, claim.fence),
-        _notes=Notes(claim),
-        _data=JobData(claim),
-        _steps=Steps(claim, get_spec(claim.name)),
-    )
+    return JobContext(**facts_of(claim, args, kwargs))
+
+
+def facts_of(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return what a context is made of."""
+    return {
+        "id": claim.id,
+        "name": claim.name,
+        "queue_name": claim.queue_name,
+        "attempt": claim.attempt,
+        "max_attempts": claim.max_attempts,
+        "starts": claim.starts,
+        "enqueued_at": datetime.fromtimestamp(claim.enqueued, UTC),
+        "args": args,
+        "kwargs": kwargs,
+        "headers": decode_headers(claim.headers),
+        "deadline": None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
+        "_key": (claim.id, claim.fence),
+        "_notes": Notes(claim),
+        "_data": JobData(claim),
+        "_steps": Steps(claim, get_spec(claim.name)),
+    }
 
 
 def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:
@@ -164,14 +169,15 @@ def _as_current(context: JobContext) -> Iterator[None]:
         _current.reset(token)
 
 
-def _succeeded(value: object) -> Outcome:
+def succeeded(value: object) -> Outcome:
+    """Return what an attempt comes to that has ended well with this result."""
     try:
         return Succeeded(encode_result(value, limit=get_settings().MAX_RESULT_BYTES))
     except Exception as error:
-        return _hopeless(error)
+        return hopeless(error)
 
 
-def _hopeless(error: Exception) -> Failed:
+def hopeless(error: Exception) -> Failed:
     """What would fail in the same way for ever is not tried again, least of all a body that has run to its end."""
     return Failed(report_of(error))
 

@@ -87,6 +87,11 @@ class Steps:
     def _asking(self, name: str) -> Iterator[None]:
         """Refuse what cannot be kept before anything is done; a step that failed may be asked for again."""
         _check_name(name)
+        if self._spec.batch is not None:
+            raise InvalidStep(
+                f"Step {name!r}: {self._spec.name} runs in batches, which have no steps: the next attempt of an item "
+                "may run among others. Keep what is done with item.save(...)."
+            )
         if self._spec.is_atomic:
             raise InvalidStep(
                 f"Step {name!r}: {self._spec.name} is atomic, so a step would be undone together with all the rest."

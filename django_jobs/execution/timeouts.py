@@ -9,7 +9,7 @@ import ctypes
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
@@ -32,12 +32,12 @@ class Target(Protocol):
 
 
 class Watched:
-    """A body with a timeout, and when to look at it next."""
+    """A body with a timeout, the claims that it runs for, and when to look at it next."""
 
-    __slots__ = ("claim", "deadline", "due", "target")
+    __slots__ = ("claims", "deadline", "due", "target")
 
-    def __init__(self, claim: Claim, seconds: float, target: Target) -> None:
-        self.claim, self.target = claim, target
+    def __init__(self, claims: Sequence[Claim], seconds: float, target: Target) -> None:
+        self.claims, self.target = claims, target
         self.deadline = self.due = clock.monotonic() + seconds
 
 
@@ -45,7 +45,7 @@ class Watch:
     """Strikes each body when its time is up, and says which are stuck. Its thread starts with the first."""
 
     def __init__(self) -> None:
-        # Called once for each body that is stuck.
+        # Called once for each claim whose body is stuck.
         self.on_stuck: Callable[[Claim], None] = lambda claim: None
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
@@ -73,7 +73,7 @@ class Watch:
         with self._lock:
             watched = list(self._watched.values())
         present = clock.monotonic()
-        return {(each.claim.id, each.claim.fence) for each in watched if each.deadline <= present}
+        return {(claim.id, claim.fence) for each in watched if each.deadline <= present for claim in each.claims}
 
     def step(self) -> float:
         """Strike what is due; return the seconds until something else is."""
@@ -84,7 +84,8 @@ class Watch:
             try:
                 self._act(each)
             except Exception:  # the others are to be struck all the same
-                logger.exception("The timeout of job %s (%s) came to nothing.", each.claim.id, each.claim.name)
+                claim = each.claims[0]
+                logger.exception("The timeout of job %s (%s) came to nothing.", claim.id, claim.name)
         with self._lock:
             self._next = min((each.due for each in self._watched.values()), default=float("inf"))
             return max(min(self._next - clock.monotonic(), LONGEST_REST), 0.0)
@@ -95,8 +96,9 @@ class Watch:
             each.target.strike()
             return
         each.due = float("inf")
-        logger.error("Job %s (%s) goes on although its time was up long ago.", each.claim.id, each.claim.name)
-        self.on_stuck(each.claim)
+        for claim in each.claims:
+            logger.error("Job %s (%s) goes on although its time was up long ago.", claim.id, claim.name)
+            self.on_stuck(claim)
 
     def _run(self) -> None:
         while True:
@@ -131,12 +133,13 @@ class Shot:
                 _raise_in(self._thread, None)  # it may still be on its way
 
 
-def call_in_time(claim: Claim, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the body of a `def` job; when its time is up, raise JobTimeout in it."""
+def call_in_time(claims: Sequence[Claim], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the `def` body of one claim, or of several with the same timeout; when its time is up, raise JobTimeout."""
+    claim = claims[0]
     if claim.timeout is None:
         return function(*args, **kwargs)
     shot = Shot()
-    watched = Watched(claim, claim.timeout, shot)
+    watched = Watched(claims, claim.timeout, shot)
     try:
         try:
             watch.add(watched)
@@ -153,14 +156,15 @@ def call_in_time(claim: Claim, function: Callable[..., Any], *args: Any, **kwarg
         watch.remove(watched)
 
 
-def in_time(claim: Claim, target: Target) -> AbstractContextManager[None]:
+def in_time(claims: Sequence[Claim], target: Target) -> AbstractContextManager[None]:
     """Strike the target when the time of its body is up, as long as the block has not ended."""
-    return _UNTIMED if claim.timeout is None else _in_time(claim, claim.timeout, target)
+    timeout = claims[0].timeout
+    return _UNTIMED if timeout is None else _in_time(claims, timeout, target)
 
 
 @contextmanager
-def _in_time(claim: Claim, seconds: float, target: Target) -> Iterator[None]:
-    watched = Watched(claim, seconds, target)
+def _in_time(claims: Sequence[Claim], seconds: float, target: Target) -> Iterator[None]:
+    watched = Watched(claims, seconds, target)
     watch.add(watched)
     try:
         yield

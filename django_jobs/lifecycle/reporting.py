@@ -66,16 +66,18 @@ def write(using: str, notes: Sequence["Notes"]) -> None:
     if not notes:
         return
     present = fences(using, [each.id for each in notes])
-    own = [each for each in notes if present.get(each.id) == each.fence]
+    own: list[Notes] = []
+    for each in notes:
+        if present.get(each.id) == each.fence:
+            own.append(each)
+        else:
+            each.close()
     unread = [each for each in own if each.needs_earlier]
     if unread:
         logs = stored_logs(using, [each.id for each in unread])
         for each in unread:
             each.put_earlier(*logs.get(each.id, ("", 0)))
     keep_reports(using, [each.row() for each in own])
-    for each in notes:
-        if each not in own:
-            each.close()
 
 
 class Notes:

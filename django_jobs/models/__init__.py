@@ -2,7 +2,8 @@
 
 from django_jobs.models.attempt import Attempt
 from django_jobs.models.chore import Chore
-from django_jobs.models.job import Job, JobQuerySet
+from django_jobs.models.job import Job
+from django_jobs.models.job_queryset import JobQuerySet
 from django_jobs.models.metadata import Metadata
 from django_jobs.models.queue import Queue
 from django_jobs.models.report import LogLine, Report, SavedData

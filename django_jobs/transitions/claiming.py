@@ -32,15 +32,34 @@ class Leftover:
 
 
 def claim_ids(
-    using: str, worker: UUID, ids: Collection[UUID], names: Sequence[str], limit: int | None = None
+    using: str,
+    worker: UUID,
+    ids: Collection[UUID],
+    names: Sequence[str],
+    limit: int | None = None,
+    *,
+    begin_later: Sequence[str] = (),
 ) -> list[Claim]:
-    """Claim those of the ids that may start now, `limit` at most, in their order, if the worker is alive."""
+    """Claim those of the ids that may start now, `limit` at most, in their order, if the worker is alive.
+
+    `begin_later`: of these names, claims wait for others before their bodies `begin`.
+    """
     if not ids:
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
-    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="rank, id", limit=limit, suspect=False)
+    claims = _claim(
+        sql,
+        worker,
+        names,
+        f"{among} AND {due}",
+        parameters,
+        order="rank, id",
+        limit=limit,
+        suspect=False,
+        begin_later=begin_later,
+    )
     position = {each: index for index, each in enumerate(ids)}
     return sorted(claims, key=lambda claim: position[claim.id])
 
@@ -53,10 +72,11 @@ def claim_due(
     names: Sequence[str] | None,
     *,
     suspect: bool = False,
+    begin_later: Sequence[str] = (),
 ) -> list[Claim]:
     """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each.
 
-    `names` are the jobs that the worker can run; None: any.
+    `names` are the jobs that the worker can run; None: any. `begin_later`: as for `claim_ids`.
     """
     sql = dialect(using)
     present = now(using)
@@ -72,11 +92,32 @@ def claim_due(
                 order="rank, id",
                 limit=limit - len(claims),
                 suspect=suspect,
+                begin_later=begin_later,
             )
             claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
             if len(claims) >= limit:
                 return claims
     return claims
+
+
+def begin(using: str, worker: UUID, claims: Sequence[Claim]) -> set[tuple[UUID, int]]:
+    """Let the bodies of claims begin that have waited; return id and fence of those that still may.
+
+    The others are not this worker's any more, were cancelled, have expired, or their queue was paused.
+    """
+    sql = dialect(using)
+    among, parameters = sql.among("id", [claim.id for claim in claims])
+    times, _ = _times(sql)
+    rows = sql.update(
+        times,
+        [],
+        f"{among} AND state = '{CLAIM.target.value}' AND owner = %s AND NOT cancel_requested "
+        f"AND (expires_at IS NULL OR starts > 1 OR expires_at > {sql.now}) AND {_not_paused(sql)}",
+        [*parameters, sql.id_parameter(worker)],
+        "id, fence",
+        skip_locked=True,
+    )
+    return {(sql.read_id(id), fence) for id, fence in rows} & {(claim.id, claim.fence) for claim in claims}
 
 
 def due_ranges(
@@ -170,20 +211,21 @@ def _claim(
     order: str,
     limit: int | None,
     suspect: bool,
+    begin_later: Sequence[str],
 ) -> list[Claim]:
     known, known_parameters = ("1 = 1", []) if names is None else sql.among("name", names)
     quote = connections[sql.connection.alias].ops.quote_name
-    workers, queues = quote(Worker._meta.db_table), quote(Queue._meta.db_table)
+    workers = quote(Worker._meta.db_table)
     guard = (
         f"{where} AND {_ready(sql, suspect)} AND NOT cancel_requested "
-        f"AND {_not_expired(sql)} AND {known} "
-        f"AND queue_name NOT IN (SELECT q.name FROM {queues} AS q WHERE q.paused)"
+        f"AND {_not_expired(sql)} AND {known} AND {_not_paused(sql)}"
     )
+    # By the claim: the body may begin, and so end, a moment later.
+    times, times_parameters = _times(sql, begin_later)
     rows = sql.update(
         f"state = '{CLAIM.target.value}', owner = %s, fence = fence + 1, attempt = attempt + 1, starts = starts + 1, "
-        # By the claim: the body may begin, and so end, a moment later.
-        f"started_at = {sql.now}, deadline_at = CASE WHEN timeout IS NULL THEN NULL ELSE {sql.later('timeout')} END",
-        [sql.id_parameter(worker)],
+        f"{times}",
+        [sql.id_parameter(worker), *times_parameters],
         guard,
         [*parameters, *known_parameters],
         "id, name, queue_name, rank, fence, attempt, starts, max_attempts, timeout, backoff, arguments, headers, "
@@ -218,6 +260,24 @@ def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
         # One that was started before has kept its time.
         expires=None if time_left is None or starts > 1 else clock.monotonic() + time_left,
     )
+
+
+def _times(sql: Dialect, not_of: Sequence[str] = ()) -> tuple[str, list[Any]]:
+    """Return what sets the times of a body that begins, except in rows of these names, and the parameters."""
+    started, deadline = sql.now, f"CASE WHEN timeout IS NULL THEN NULL ELSE {sql.later('timeout')} END"
+    if not not_of:
+        return f"started_at = {started}, deadline_at = {deadline}", []
+    later, names = sql.among("name", not_of)
+    return (
+        f"started_at = CASE WHEN {later} THEN NULL ELSE {started} END, "
+        f"deadline_at = CASE WHEN {later} THEN NULL ELSE {deadline} END",
+        [*names, *names],
+    )
+
+
+def _not_paused(sql: Dialect) -> str:
+    table = connections[sql.connection.alias].ops.quote_name(Queue._meta.db_table)
+    return f"queue_name NOT IN (SELECT q.name FROM {table} AS q WHERE q.paused)"
 
 
 def _not_expired(sql: Dialect) -> str:

@@ -91,7 +91,7 @@ def _insert_all(
 ) -> tuple[list[NewJob], list[NewJob]]:
     sql = dialect(using)
     inserted: dict[UUID, Row] = {}
-    for records in portions(_COLUMNS, map(_record, drafts)):
+    for records in portions(_COLUMNS, map(_record, _in_order_of_keys(drafts, unique))):
         inserted |= {sql.read_id(row[0]): row for row in _insert(sql, records, unique, state)}
     stored: list[NewJob] = []
     others: list[NewJob] = []
@@ -103,6 +103,13 @@ def _insert_all(
             _complete(draft, state, *row[1:])
             stored.append(draft)
     return stored, others
+
+
+def _in_order_of_keys(drafts: Sequence[NewJob], unique: UniqueKey) -> Sequence[NewJob]:
+    """Return them so that two bulks with the same keys do not wait for each other crosswise, which is a deadlock."""
+    if all(getattr(draft.job, unique.column) is None for draft in drafts):
+        return drafts
+    return sorted(drafts, key=lambda draft: bytes(getattr(draft.job, unique.column) or b""))
 
 
 def holders(using: str, digests: Sequence[bytes]) -> dict[bytes, Holder]:

@@ -96,11 +96,13 @@ def owned(using: str, worker: UUID) -> list[tuple[UUID, int]]:
 def rescue(using: str, ids: Sequence[UUID], *, begun: Collection[UUID] | None = None) -> list[Rescued]:
     """Take these running jobs from owners that are not alive; at most CHUNK of them in a transaction.
 
-    `begun` names those whose bodies had started in the dead process; None: nobody knows, so all are suspects. A
-    suspect starts alone next time; the others go back as if nothing had happened.
+    `begun` names those whose bodies had started in the dead process; None: nobody knows, so all are suspects but those
+    that waited for their batch. A suspect starts alone next time; the others go back as if nothing had happened.
     """
-    blamed = list(ids) if begun is None else [each for each in ids if each in begun]
-    spared = [] if begun is None else [each for each in ids if each not in begun]
+    if begun is None:
+        begun = set(Job.objects.using(using).filter(pk__in=ids, started_at__isnull=False).values_list("pk", flat=True))
+    blamed = [each for each in ids if each in begun]
+    spared = [each for each in ids if each not in begun]
     rescued = _take_blamed(using, blamed) if blamed else []
     return rescued + (_take_spared(using, spared) if spared else [])
 

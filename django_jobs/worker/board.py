@@ -9,14 +9,20 @@ import mmap
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from uuid import UUID
 
 from django_jobs import clock
+from django_jobs.definitions.batches import MOST_MEMBERS
 
 _WORKER = struct.Struct("=16s")
 _TIME = struct.Struct("=d")
 _COUNT = struct.Struct("=Q")
 _SLOT = struct.Struct("=16sdd")
+# Behind all slots, for each: how many others its body runs for, and room for their ids. Memory that is never written
+# to takes none.
+_ID_SIZE = 16
+_OTHERS_SIZE = _COUNT.size + MOST_MEMBERS * _ID_SIZE
 
 (
     _WORKER_AT,
@@ -35,7 +41,7 @@ _NOBODY = b"\0" * 16
 
 def make_board_file(slots: int) -> int:
     """Return the descriptor of new shared memory for a board with so many slots; a child inherits it."""
-    size = _SLOTS_AT + slots * _SLOT.size
+    size = _SLOTS_AT + slots * (_SLOT.size + _OTHERS_SIZE)
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("django_jobs")
     else:
@@ -50,7 +56,7 @@ class Board:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
-        self.slots = (len(self._memory) - _SLOTS_AT) // _SLOT.size
+        self.slots = (len(self._memory) - _SLOTS_AT) // (_SLOT.size + _OTHERS_SIZE)
 
     # Written by the child.
 
@@ -58,10 +64,12 @@ class Board:
         """Say under which incarnation the child works from now on."""
         _WORKER.pack_into(self._memory, _WORKER_AT, worker.bytes)
 
-    def begin(self, slot: int, job: UUID, timeout: float | None = None) -> None:
-        """Say that the body of a job starts in a slot, and how many seconds it may take."""
+    def begin(self, slot: int, job: UUID, timeout: float | None = None, others: Sequence[UUID] = ()) -> None:
+        """Say that the body of a job, and of these others, starts in a slot, and how many seconds it may take."""
         present = clock.monotonic()
         deadline = math.inf if timeout is None else present + timeout
+        if others or self._count_others(slot):
+            self._set_others(slot, others)
         _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, present, deadline)
 
     def end(self, slot: int) -> None:
@@ -137,19 +145,40 @@ class Board:
 
     def running(self) -> dict[UUID, float]:
         """Return the jobs whose bodies run, and since when."""
-        return {UUID(bytes=raw): since for raw, since, _ in self._slots()}
+        return {job: since for jobs, since, _ in self._slots() for job in jobs}
 
     def overdue(self, seconds: float) -> list[UUID]:
         """Return the jobs whose bodies run although their time was up so many seconds ago."""
         latest = clock.monotonic() - seconds
-        return [UUID(bytes=raw) for raw, _, deadline in self._slots() if deadline < latest]
+        return [job for jobs, _, deadline in self._slots() if deadline < latest for job in jobs]
 
     def close(self) -> None:
         self._memory.close()
 
-    def _slots(self) -> list[tuple[bytes, float, float]]:
+    def _slots(self) -> list[tuple[list[UUID], float, float]]:
         slots = (_SLOT.unpack_from(self._memory, _SLOTS_AT + slot * _SLOT.size) for slot in range(self.slots))
-        return [(raw, since, deadline) for raw, since, deadline in slots if raw != _NOBODY]
+        return [
+            ([UUID(bytes=raw), *self._others(slot)], since, deadline)
+            for slot, (raw, since, deadline) in enumerate(slots)
+            if raw != _NOBODY
+        ]
+
+    def _others_at(self, slot: int) -> int:
+        return _SLOTS_AT + self.slots * _SLOT.size + slot * _OTHERS_SIZE
+
+    def _count_others(self, slot: int) -> int:
+        return int(_COUNT.unpack_from(self._memory, self._others_at(slot))[0])
+
+    def _set_others(self, slot: int, others: Sequence[UUID]) -> None:
+        start = self._others_at(slot) + _COUNT.size
+        self._memory[start : start + len(others) * _ID_SIZE] = b"".join(each.bytes for each in others)
+        # After them: whoever dies in between leaves nothing that could be taken for an id.
+        _COUNT.pack_into(self._memory, self._others_at(slot), len(others))
+
+    def _others(self, slot: int) -> list[UUID]:
+        start = self._others_at(slot) + _COUNT.size
+        ids = self._memory[start : start + self._count_others(slot) * _ID_SIZE]
+        return [UUID(bytes=ids[at : at + _ID_SIZE]) for at in range(0, len(ids), _ID_SIZE)]
 
     def _worker(self, place: int) -> UUID | None:
         (raw,) = _WORKER.unpack_from(self._memory, place)

@@ -29,6 +29,10 @@ class Desk:
         self._lock = threading.Lock()
         self._inbox: list[UUID] = []
         self._claims: dict[UUID, Claim] = {}
+        # Claims, as id and fence, that take no place of a body: they wait for a batch, or another of it has the place.
+        self._riders: set[tuple[UUID, int]] = set()
+        # How many more than there are places may be taken and claimed, for they are likely to ride.
+        self._eager = 0
         # Unknown until the first jobs have run: then nothing is fetched ahead.
         self._mean_seconds: float | None = None
         self._look_for = 0
@@ -46,12 +50,31 @@ class Desk:
     def room(self) -> int:
         """How many more ids can be taken now."""
         with self._lock:
-            return self._places() - self._on_order - len(self._inbox) - self._look_for
+            return self._limit() - self._on_order - len(self._inbox) - self._look_for
 
     def places(self) -> int:
         """How many claims can be made now."""
         with self._lock:
-            return self._places()
+            return self._limit()
+
+    def overflow(self) -> int:
+        """How many claims were made in vain, for they did not ride and there is no place for them."""
+        with self._lock:
+            return max(self._unfinished() - self.capacity, 0) if self._eager else 0
+
+    def be_eager(self, count: int) -> None:
+        """Let so many more be taken and claimed than there are places."""
+        self._eager = min(count, MOST_TRIED)
+
+    def let_ride(self, claim: Claim) -> None:
+        """Say that a claim in hand takes no place of a body."""
+        with self._lock:
+            self._riders.add((claim.id, claim.fence))
+
+    def end_ride(self, claim: Claim) -> None:
+        """Say that it takes one, or none needs to be counted any more."""
+        with self._lock:
+            self._riders.discard((claim.id, claim.fence))
 
     def appetite(self) -> int:
         """How many ids to take now: the room, and more while most of what the transport hands out is stale."""
@@ -99,7 +122,7 @@ class Desk:
         Not all at once: a smaller transaction is over before the bodies of the one before it are.
         """
         with self._lock:
-            most = self._busy_for(WRITE_SECONDS, self._most_in_hand // 2)
+            most = self._busy_for(WRITE_SECONDS, self._most_in_hand // 2) + self._eager
             ready = self._ready(most)
             ids, self._inbox = self._inbox[:ready], self._inbox[ready:]
             look_for, self._look_for = min(self._look_for, most), 0
@@ -117,6 +140,9 @@ class Desk:
 
     def put_ended(self, ended: Ended) -> None:
         """Put down an outcome; called by those who run bodies."""
+        if self._riders:
+            # Before that: counted for a moment too often it only keeps a place free.
+            self.end_ride(ended.claim)
         self.ended.append(ended)
         self.on_ended()
 
@@ -161,12 +187,16 @@ class Desk:
     def _ready(self, most: int) -> int:
         """Count the ids to claim now. The rest waits for a place; but if bodies became slow, others shall have it."""
         count, capacity = len(self._inbox), self.capacity
-        return count if capacity == self.concurrency or count > capacity else min(count, most, self._places())
+        return count if capacity == self.concurrency or count > capacity else min(count, most, self._limit())
 
-    def _places(self) -> int:
+    def _limit(self) -> int:
+        """Count the claims that can be made: as many as there are places, and if there is any, more that may ride."""
+        places = max(self.capacity - self._unfinished(), 0)
+        return places + self._eager if places else 0
+
+    def _unfinished(self) -> int:
         """Count the places of bodies that have not ended: an outcome that waits to be written takes none."""
-        unfinished = max(len(self._claims) - len(self.ended) - self._being_written, 0)
-        return max(self.capacity - unfinished, 0)
+        return max(len(self._claims) - len(self.ended) - self._being_written - len(self._riders), 0)
 
     def claims(self) -> list[Claim]:
         """Return all claims in hand, those that wait to be written included."""
@@ -188,4 +218,6 @@ class Desk:
         with self._lock:
             self._inbox.clear()
             self._claims.clear()
+            self._riders.clear()
+            self._eager = 0
             self._look_for = 0

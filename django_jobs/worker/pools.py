@@ -11,13 +11,15 @@ from contextlib import suppress
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_jobs import clock
-from django_jobs.definitions.outcomes import Claim, Ended
+from django_jobs.definitions.outcomes import Claim, Ended, Outcome
 from django_jobs.definitions.registry import get_spec
-from django_jobs.execution.execute import aexecute, execute
+from django_jobs.execution.batches import aexecute_together, execute_together
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
 
 Done = Callable[[Ended], None]
+# The claims that one body runs for: one, or the members of a batch.
+Together = Sequence[Claim]
 
 # How long the end waits for threads that may still run a body.
 JOIN_SECONDS = 0.5
@@ -33,7 +35,11 @@ class Pools:
     def start(self, claims: Sequence[Claim]) -> None:
         """Queue claims; each starts as soon as there is a place."""
         for claim in claims:
-            (self.loop if get_spec(claim.name).is_async else self.threads).put(claim)
+            self.start_together((claim,))
+
+    def start_together(self, claims: Together) -> None:
+        """Queue claims of one body."""
+        (self.loop if get_spec(claims[0].name).is_async else self.threads).put(claims)
 
     def withdraw(self) -> list[Claim]:
         """Return the claims whose bodies have not begun; they will not begin here."""
@@ -64,31 +70,30 @@ class ThreadPool:
     def __init__(self, size: int, board: Board, first_slot: int, done: Done) -> None:
         self.last_start = 0.0
         self._board, self._done = board, done
-        self._waiting: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Together | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, args=(first_slot + index,), name=f"django_jobs {index}", daemon=True)
             for index in range(size)
         ]
         self._started = False
 
-    def put(self, claim: Claim) -> None:
+    def put(self, claims: Together) -> None:
         if not self._started:
             self._started, self.last_start = True, clock.monotonic()
             for thread in self._threads:
                 thread.start()
         if self._waiting.empty():
             self.last_start = clock.monotonic()
-        self._waiting.put(claim)
+        self._waiting.put(claims)
 
     def withdraw(self) -> list[Claim]:
         found: list[Claim] = []
         while True:
             try:
-                claim = self._waiting.get_nowait()
+                claims = self._waiting.get_nowait()
             except queue.Empty:
                 return found
-            if claim is not None:
-                found.append(claim)
+            found += claims or ()
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -99,19 +104,21 @@ class ThreadPool:
                 thread.join(max(deadline - clock.monotonic(), 0.0))
 
     def _run(self, slot: int) -> None:
-        while (claim := self._next()) is not None:
+        while (claims := self._next()) is not None:
             self.last_start = started = clock.monotonic()
-            self._board.begin(slot, claim.id, claim.timeout)
+            _begin(self._board, slot, claims)
             # A context of its own, so that what a body sets there is gone with it.
-            outcome = contextvars.copy_context().run(execute, claim)
+            outcomes = contextvars.copy_context().run(execute_together, claims)
             finished = clock.monotonic()
             self._board.end(slot)
             # What was interrupted may have been in the middle of a command.
-            care_for_connections(distrust=claim.timeout is not None and finished - started >= claim.timeout)
-            self._done(Ended(claim, outcome, started, finished))
+            timeout = claims[0].timeout
+            care_for_connections(distrust=timeout is not None and finished - started >= timeout)
+            for claim, outcome in zip(claims, outcomes, strict=True):
+                self._done(Ended(claim, outcome, started, finished))
         close_connections()
 
-    def _next(self) -> Claim | None:
+    def _next(self) -> Together | None:
         """Wait for a claim; an idle thread does not keep connections that a server would rather have back."""
         try:
             return self._waiting.get(timeout=IDLE_SECONDS)
@@ -131,24 +138,24 @@ class LoopPool:
         self._size, self._board, self._first_slot, self._done = size, board, first_slot, done
         self._loop: asyncio.AbstractEventLoop | None = None
         # Other threads withdraw claims, even while a body holds up the loop; a ticket says that there may be one.
-        self._waiting: deque[Claim] = deque()
+        self._waiting: deque[Together] = deque()
         self._tickets: asyncio.Queue[None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._bodies: set[asyncio.Task[object]] = set()
+        self._bodies: set[asyncio.Task[list[Outcome]]] = set()
         self._thread: threading.Thread | None = None
 
-    def put(self, claim: Claim) -> None:
+    def put(self, claims: Together) -> None:
         loop = self._loop or self._start()
         if not self._waiting:
             self.last_start = clock.monotonic()
-        self._waiting.append(claim)
+        self._waiting.append(claims)
         loop.call_soon_threadsafe(self._tickets.put_nowait, None)
 
     def withdraw(self) -> list[Claim]:
         found: list[Claim] = []
         with suppress(IndexError):
             while True:
-                found.append(self._waiting.popleft())
+                found += self._waiting.popleft()
         return found
 
     def cancel(self) -> None:
@@ -188,10 +195,10 @@ class LoopPool:
                 while not me.cancelling():
                     await self._tickets.get()
                     try:
-                        claim = self._waiting.popleft()
+                        claims = self._waiting.popleft()
                     except IndexError:
                         continue  # it was withdrawn
-                    await self._run_one(slot, claim)
+                    await self._run_one(slot, claims)
                     if _has_thread(context):
                         await sync_to_async(care_for_connections)()
             finally:
@@ -199,18 +206,24 @@ class LoopPool:
                     # Inside the context: its thread dies with it, and would leave the connections open.
                     await sync_to_async(close_connections)()
 
-    async def _run_one(self, slot: int, claim: Claim) -> None:
+    async def _run_one(self, slot: int, claims: Together) -> None:
         self.last_start = started = clock.monotonic()
-        self._board.begin(slot, claim.id, claim.timeout)
-        body = asyncio.create_task(aexecute(claim), context=contextvars.copy_context())
+        _begin(self._board, slot, claims)
+        body = asyncio.create_task(aexecute_together(claims), context=contextvars.copy_context())
         self._bodies.add(body)
         try:
-            outcome = await body
+            outcomes = await body
         finally:
             self._bodies.discard(body)
         finished = clock.monotonic()
         self._board.end(slot)
-        self._done(Ended(claim, outcome, started, finished))
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            self._done(Ended(claim, outcome, started, finished))
+
+
+def _begin(board: Board, slot: int, claims: Together) -> None:
+    first, *others = claims
+    board.begin(slot, first.id, first.timeout, [claim.id for claim in others])
 
 
 def _has_thread(context: ThreadSensitiveContext) -> bool:

@@ -7,20 +7,25 @@ It is the only thread of a child that claims, so when it asks what its worker ow
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim, Ended, GivenBack
+from django_jobs.definitions.registry import get_spec
+from django_jobs.execution.cancelling import hear
 from django_jobs.lifecycle.dispatching import ring
 from django_jobs.lifecycle.reporting import write_due
 from django_jobs.lifecycle.rescuing import claims_in_hand, give_back_unknown
 from django_jobs.lifecycle.settling import Settled, settle_and_claim
 from django_jobs.states import State
-from django_jobs.transitions.claiming import claim_due, claim_ids, leftovers
+from django_jobs.transitions.claiming import begin, claim_due, claim_ids, leftovers
+from django_jobs.transitions.steering import asked_to_cancel
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
+from django_jobs.worker.batches import Batches
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import close_connections, use_own_connection
 from django_jobs.worker.desk import Desk
@@ -37,6 +42,8 @@ SOON_SECONDS, UNKNOWN_SECONDS = 0.25, 2.0
 STUCK_SECONDS = 1.0
 # So long outcomes of rows that somebody has locked wait before they are tried again.
 LOCKED_SECONDS = 0.05
+# So often those who wait for their batch are looked through for some that are not wanted any more.
+UNWANTED_SECONDS = 1.0
 SHORTEST_RETRY, LONGEST_RETRY = 0.2, 5.0
 
 
@@ -58,6 +65,9 @@ class Recorder(Service):
         super().__init__()
         self._desk, self._pools, self._incarnation, self._watch, self._board = desk, pools, incarnation, watch, board
         self._suspects_only, self._reconcile_seconds, self._on_room = suspects_only, reconcile_seconds, on_room
+        self.batches = Batches(desk, alone=suspects_only)
+        self._batched = [name for name in incarnation.names if get_spec(name).batch is not None]
+        self._next_unwanted = 0.0
         self._resting = False
         self._again: deque[tuple[float, Bell]] = deque()
         self._next_reconcile = clock.monotonic() + reconcile_seconds
@@ -88,6 +98,8 @@ class Recorder(Service):
             self._live_again()
         self._give_back_stuck()
         self._do_what_is_due()
+        if self._batched:
+            self._begin_batches()
         ended = self._desk.take_ended()
         self._learn(ended)
         ids, look_for = self._desk.orders()
@@ -107,13 +119,16 @@ class Recorder(Service):
         return LOCKED_SECONDS if settled.locked else 0.0
 
     def _write(self, ended: list[Ended], ids: list[UUID], look_for: int, limit: int) -> tuple[Settled, list[Claim]]:
-        using, me, names = self._incarnation.using, self._incarnation.id, self._incarnation.names
+        using, me, names, later = self._incarnation.using, self._incarnation.id, self._incarnation.names, self._batched
 
         def claim() -> list[Claim]:
-            claims = [] if self._suspects_only or limit <= 0 else claim_ids(using, me, ids, names, limit)
+            claims = []
+            if not self._suspects_only and limit > 0:
+                claims = claim_ids(using, me, ids, names, limit, begin_later=later)
             missing = min(look_for, limit) - len(claims)
             if missing > 0:
-                claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
+                queue_names, alone = self._watch.open_queues(), self._suspects_only
+                claims += claim_due(using, me, queue_names, missing, names, suspect=alone, begin_later=later)
             return claims
 
         if ids and not (ended or look_for):
@@ -126,7 +141,7 @@ class Recorder(Service):
         self._desk.drop(each.claim for each, _ in settled.written)
         self._desk.drop(each.claim for each in settled.fenced)
         self._desk.put_back_ended(settled.locked)
-        self._pools.start(claims)
+        self._pools.start(self._gather(claims) if self._batched else claims)
         self._count(settled)
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
@@ -135,11 +150,49 @@ class Recorder(Service):
         if claims or ids:
             self._on_room()
 
+    def _gather(self, claims: list[Claim]) -> list[Claim]:
+        """Have members of batches wait for others; return the claims that need not."""
+        members = [claim for claim in claims if claim.name in self._batched]
+        plain = [claim for claim in claims if claim.name not in self._batched]
+        self.batches.put(members)
+        over = min(self._desk.overflow(), len(plain))
+        self._give_back(plain[len(plain) - over :])
+        # As long as nothing else comes, more and more is asked for at once, until the batches are full.
+        self._desk.be_eager(0 if plain else min(2 * len(members), self.batches.missing()))
+        return plain[: len(plain) - over]
+
+    def _begin_batches(self) -> None:
+        """Begin what is complete or has waited long enough, with those of its members that may begin."""
+        using, me = self._incarnation.using, self._incarnation.id
+        if clock.monotonic() >= self._next_unwanted and not self.batches.is_empty:
+            self._next_unwanted = clock.monotonic() + UNWANTED_SECONDS
+            hear(asked_to_cancel(using, me))
+            self._give_back(self.batches.withdraw_unwanted())
+        while claims := self.batches.next_complete():
+            try:
+                begun = in_transaction(using, partial(begin, using, me, claims))
+            except BaseException:
+                self.batches.put_back(claims)
+                raise
+            members = [claim for claim in claims if (claim.id, claim.fence) in begun]
+            self._give_back([claim for claim in claims if (claim.id, claim.fence) not in begun])
+            if members:
+                self._desk.end_ride(members[0])
+                self._pools.start_together(members)
+            if not self.batches.missing():
+                self._desk.be_eager(0)
+
+    def _give_back(self, claims: list[Claim]) -> None:
+        now = clock.monotonic()
+        for claim in claims:
+            self._desk.put_ended(Ended(claim, GivenBack(), now, now))
+
     def _learn(self, ended: list[Ended]) -> None:
         """Learn how long bodies take, and have the fetcher fill their places while their outcomes are written."""
-        bodies = [each for each in ended if each.finished > each.started]
+        # Those of a batch have one body.
+        bodies = {(each.started, each.finished) for each in ended if each.finished > each.started}
         if bodies:
-            self._desk.learn(sum(each.finished - each.started for each in bodies), len(bodies))
+            self._desk.learn(sum(finished - started for started, finished in bodies), len(bodies))
         if ended:
             self._on_room()
 
@@ -149,7 +202,7 @@ class Recorder(Service):
         if self._desk.has_orders():
             self._resting = False
             return 0.0
-        self._woken.wait(min(0.5, self._reconcile_seconds))
+        self._woken.wait(min(0.5, self._reconcile_seconds, self.batches.rest()))
         self._resting = False
         return 0.0
 
@@ -179,15 +232,16 @@ class Recorder(Service):
         self._again = deque(sorted(self._again, key=lambda each: each[0]))
 
     def _give_back_stuck(self) -> None:
-        now = clock.monotonic()
         stuck = self._pools.withdraw_if_stuck(STUCK_SECONDS)
-        self._desk.ended.extend(Ended(claim, GivenBack(), now, now) for claim in stuck)
+        self._give_back(stuck)
         if stuck:
+            self.batches.disappoint(claim for claim in stuck if claim.name in self._batched)
             self._desk.distrust()  # or the fetcher would fetch the same jobs again
 
     def _live_again(self) -> None:
         """This incarnation was declared dead: whoever is alive has its jobs. Begin anew; what still runs is fenced."""
         logger.warning("This worker was declared dead while it could not beat. It begins a new life.")
+        self.batches.withdraw()
         self._pools.withdraw()
         self._desk.forget_all()
         self._incarnation.register()

@@ -127,7 +127,7 @@ class Worker:
         waiter = threading.Event()
         while self._is_busy() and clock.monotonic() < deadline and not self._board.is_hurried:
             # Again and again: a claim may have been on its way.
-            self._give_back(self.pools.withdraw(), begun=False)
+            self._give_back([*self.recorder.batches.withdraw(), *self.pools.withdraw()], begun=False)
             waiter.wait(0.02)
         self.pools.cancel_async()
         self._give_back_running()

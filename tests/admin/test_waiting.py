@@ -37,6 +37,11 @@ def test_a_job_that_does_not_wait_has_no_reasons(reasons, state):
     assert reasons(rows.put(state)) == []
 
 
+def test_a_claimed_job_that_has_not_begun_waits_for_its_batch(reasons):
+    (reason,) = reasons(rows.put(State.RUNNING, started_at=None))
+    assert reason == "A worker has claimed it, and waits for others to run it together with."
+
+
 def test_a_blocked_job_waits_for_others(reasons):
     assert reasons(rows.put(State.BLOCKED)) == ["It waits for other jobs to end."]
 

@@ -179,7 +179,7 @@ def test_what_ends_at_its_deadline_is_struck_in_the_body_or_not_at_all():
     try:
         for _ in range(300):
             try:
-                call_in_time(timed(seconds=0.001), act.spec.function)
+                call_in_time((timed(seconds=0.001),), act.spec.function)
             except JobTimeout:
                 struck += 1
             for _ in range(200):  # where a late one would come
@@ -218,7 +218,7 @@ def watch() -> Watch:
 
 def watched(watch: Watch, seconds: float) -> tuple[Aim, Watched]:
     aim = Aim()
-    each = Watched(timed(seconds=seconds), seconds, aim)
+    each = Watched((timed(seconds=seconds),), seconds, aim)
     watch.add(each)
     return aim, each
 
@@ -243,9 +243,9 @@ def test_a_body_that_goes_on_after_the_grace_is_said_to_be_stuck_once(watch, set
     _, each = watched(watch, 0.0)
     wait_until(lambda: (watch.step(), stuck)[1])
     watch.step()
-    assert stuck == [each.claim]
+    assert stuck == list(each.claims)
     assert "goes on although its time was up" in caplog.text
-    assert watch.overdue() == {(each.claim.id, each.claim.fence)}
+    assert watch.overdue() == {(claim.id, claim.fence) for claim in each.claims}
 
 
 def test_a_target_that_cannot_be_struck_does_not_end_the_watch(watch, caplog):
@@ -253,7 +253,7 @@ def test_a_target_that_cannot_be_struck_does_not_end_the_watch(watch, caplog):
         def strike(self) -> None:
             raise RuntimeError("out of order")
 
-    watch.add(Watched(timed(), 0.0, Broken()))
+    watch.add(Watched((timed(),), 0.0, Broken()))
     aim, _ = watched(watch, 0.0)
     watch.step()
     assert aim.strikes == 1

@@ -1,6 +1,7 @@
 """A call becomes a row, in the caller's transaction: whole or not at all."""
 
 import asyncio
+import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from django_jobs.definitions.rank import due_at, rank
 from django_jobs.errors import InvalidArguments, PayloadTooLarge
 from django_jobs.models import Job
 from django_jobs.states import State
+from django_jobs.transitions.sql import sqlite
 from tests.rows import columns, fresh, now
 from tests.samples import mail, note, with_context
 
@@ -240,3 +242,17 @@ def test_rank_is_that_of_the_formula():
 
 def test_options_of_a_request_are_plain_data():
     assert note.using(priority=3).request().options == JobOptions(priority=3)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Only SQLite counts the variables of a statement.")
+@pytest.mark.django_db
+def test_a_bulk_that_holds_more_variables_than_sqlite_takes_is_stored_in_parts(monkeypatch: pytest.MonkeyPatch):
+    most = 90
+    monkeypatch.setattr(sqlite, "MOST_VARIABLES", most)
+    connection.ensure_connection()
+    before = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, most)
+    try:
+        jobs = enqueue_many(note.using(priority=number % 7).request(number) for number in range(100))
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
+    assert [fresh(job).args for job in jobs] == [[number] for number in range(100)]

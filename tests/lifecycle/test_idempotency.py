@@ -4,9 +4,9 @@ from datetime import timedelta
 from unicodedata import normalize
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from django_jobs import enqueue_many, remove, retry
+from django_jobs import Deduplicate, enqueue_many, remove, retry
 from django_jobs.errors import IdempotencyConflict
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -53,6 +53,24 @@ def test_keys_that_only_look_alike_are_different(one, other):
     jobs = [note.using(idempotency_key=key).enqueue() for key in (one, other)]
     assert all(job.created for job in jobs)
     assert [fresh(job).idempotency_key for job in jobs] == [one, other]
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="Rows there lie in the order of their ids.")
+@pytest.mark.parametrize("kind", ["idempotency_key", "deduplicate"])
+def test_keys_of_a_bulk_are_taken_in_one_order_so_that_two_bulks_cannot_deadlock(kind: str):
+    keys = [f"order {number}" for number in range(20)]
+    requests = [
+        note.using(**{kind: key if kind == "idempotency_key" else Deduplicate(key=key)}).request(key) for key in keys
+    ]
+    jobs = enqueue_many(requests)
+    assert [job.args for job in jobs] == [[key] for key in keys]
+    place = "ctid" if connection.vendor == "postgresql" else "rowid"
+    column = "key_digest" if kind == "idempotency_key" else "deduplication_digest"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {Job._meta.db_table} ORDER BY {place}")
+        digests = [bytes(digest) for (digest,) in cursor.fetchall()]
+    assert digests == sorted(digests)
+    assert len(digests) == len(keys)
 
 
 def test_keys_that_only_look_alike_are_different_in_one_bulk():

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from django_jobs.definitions.batches import MOST_MEMBERS
 from django_jobs.worker.board import Board, make_board_file
 from tests.worker.clocks import MovedClock
 
@@ -126,3 +127,17 @@ def test_a_body_is_overdue_some_time_after_its_own_time(boards, moved_clock):
     assert supervisor.overdue(4.9) == [timed]
     child.end(0)
     assert supervisor.overdue(0) == []
+
+
+def test_all_jobs_of_one_body_stand_on_the_board_until_it_ends(boards: tuple[Board, Board]):
+    child, supervisor = boards
+    first, *others = jobs = [uuid4() for _ in range(MOST_MEMBERS + 1)]
+    child.begin(1, first, -1.0, others)
+    child.begin(2, uuid4())
+    assert set(supervisor.running()) > set(jobs)
+    assert set(supervisor.overdue(0.5)) == set(jobs)
+    child.end(1)
+    assert len(supervisor.running()) == 1
+    alone = uuid4()
+    child.begin(1, alone)
+    assert set(supervisor.running()) & {*jobs, alone} == {alone}

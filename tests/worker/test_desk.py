@@ -242,3 +242,33 @@ def test_a_new_life_begins_with_nothing_in_hand():
     desk.forget_all()
     assert desk.is_empty()
     assert desk.room() == 10
+
+
+def test_who_rides_takes_no_place_until_the_ride_or_the_job_ends():
+    desk, held = Desk(2), [claim(note) for _ in range(3)]
+    desk.hold(held)
+    assert desk.places() == 0
+    for each in held:
+        desk.let_ride(each)
+    assert (desk.places(), desk.room()) == (2, 2)
+    desk.end_ride(held[0])
+    assert desk.places() == 1
+    outcomes = [Ended(each, GivenBack(), 0.0, 0.0) for each in held]
+    for each in outcomes:
+        desk.put_ended(each)
+    assert desk.places() == 2
+    assert desk.take_ended() == outcomes
+    desk.drop(held)
+    assert (desk.places(), desk.room(), desk.is_empty()) == (2, 2, True)
+
+
+def test_an_eager_desk_takes_more_than_there_are_places_but_only_if_there_is_one():
+    desk, held = Desk(2), [claim(note) for _ in range(4)]
+    desk.be_eager(3)
+    assert (desk.places(), desk.room()) == (5, 5)
+    assert desk.overflow() == 0
+    desk.hold(held)
+    assert desk.overflow() == 2
+    assert (desk.places(), desk.room()) == (0, 0)
+    desk.forget_all()
+    assert desk.places() == 2

@@ -14,6 +14,9 @@ _UNIX_JULIAN_DAY = 2440587.5
 # As Django writes datetimes, so that they compare as text. SQLite's clock knows milliseconds.
 _FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f000'"
 
+# What SQLite takes in one statement unless it was built otherwise.
+MOST_VARIABLES = 32_766
+
 
 class SQLite(Dialect):
     now = f"strftime({_FORMAT}, 'now')"
@@ -87,6 +90,13 @@ class SQLite(Dialect):
         self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
     ) -> list[Row]:
         source, parameters = self._rows(columns, records)
+        if len(parameters) > MOST_VARIABLES and len(records) > 1:
+            middle = len(records) // 2
+            first, second = records[:middle], records[middle:]
+            return [
+                *self.insert(columns, first, values, returning, unique),
+                *self.insert(columns, second, values, returning, unique),
+            ]
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
         return self.query(
