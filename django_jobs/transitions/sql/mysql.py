@@ -111,14 +111,16 @@ class MySQL(Dialect):
         self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
     ) -> list[Row]:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
-        key = list(columns).index(unique.column) if unique.column in columns else None
-        unkeyed = [record for record in records if key is None or record[key] is None]
+        # Where no record has the column, nobody has a key.
+        key = list(columns).index(unique.column) if unique.column in columns else len(columns)
+        keyed = [record for record in records if any(record[key : key + 1])]
+        unkeyed = [record for record in records if not any(record[key : key + 1])]
         inserted = [record[0] for record in unkeyed]
         with transaction.atomic(self.connection.alias, savepoint=False):
             if unkeyed:
                 self._insert(columns, unkeyed, values)
-            for record in records if key is not None else ():
-                if record[key] is not None and self._insert_keyed(columns, record, values, unique):
+            for record in keyed:
+                if self._insert_keyed(columns, record, values, unique):
                     inserted.append(record[0])
             among, parameters = self.among("id", inserted)
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
