@@ -7,8 +7,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from django_jobs.conf import SETTING, JobsSettings, did_you_mean
-from django_jobs.definitions.durations import LONGEST_SECONDS, seconds
+from django_jobs.conf import LONGEST_SECONDS, SETTING, JobsSettings, did_you_mean
+from django_jobs.definitions.durations import seconds
 from django_jobs.errors import InvalidOption
 
 # What has no bound. A time must be stored, so that the index over what has ended holds every such row.

@@ -14,7 +14,7 @@ from django_jobs.models.functions import DatabaseNow
 from django_jobs.states import ALIVE, ENDED, State
 
 if TYPE_CHECKING:
-    pass
+    from django_jobs.models.job import Job  # noqa: F401 (the type checker reads it inside of quotes)
 
 # Ids hold the time of the caller's clock, rows that of the database.
 CLOCKS_DIFFER = timedelta(hours=1)

@@ -203,7 +203,7 @@ def test_an_end_is_said_once_and_in_time(function):
         with pytest.raises(AlreadyEnded):
             items[0].fail("second")
         with pytest.raises(InvalidArguments, match="by an exception or a text, not by 7"):
-            items[1].fail(7)  # type: ignore[arg-type]
+            items[1].fail(7)
         with pytest.raises(InvalidOption, match="The delay of retry_later"):
             items[1].retry_later(-1)
 

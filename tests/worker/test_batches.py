@@ -365,6 +365,7 @@ def test_a_stop_lets_a_batch_finish(start_workers: StartWorkers, gate: Gate):
 def test_one_member_can_be_taken_by_hand():
     job = count.enqueue(7, copies=2)
     with queues["default"].take() as claim:
+        assert claim is not None
         assert (claim.id, claim.args, claim.kwargs) == (job.pk, [7], {"copies": 2})
         claim.complete("done")
     assert fresh(job).result == "done"

@@ -254,8 +254,8 @@ def test_who_rides_takes_no_place_until_the_ride_or_the_job_ends():
     desk.end_ride(held[0])
     assert desk.places() == 1
     outcomes = [Ended(each, GivenBack(), 0.0, 0.0) for each in held]
-    for each in outcomes:
-        desk.put_ended(each)
+    for outcome in outcomes:
+        desk.put_ended(outcome)
     assert desk.places() == 2
     assert desk.take_ended() == outcomes
     desk.drop(held)
