@@ -14,6 +14,7 @@ from django_jobs.definitions.redaction import RESULT
 from django_jobs.definitions.registry import JobSpec, register
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import error_classes
+from django_jobs.definitions.sandbox import Sandbox, read_sandbox
 from django_jobs.errors import InvalidOption
 from django_jobs.execution.context import JobContext
 
@@ -91,6 +92,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
 
@@ -102,6 +104,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
 
@@ -114,6 +117,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Any:
     """Make a function, `def` or `async def`, a job.
@@ -121,6 +125,7 @@ def job(
     `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
+    `sandbox`: True, or Sandbox(...) with limits: the body runs in a process of its own, whose end is only its own.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` and the key of
     `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of
@@ -128,7 +133,7 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, sensitive, atomic, options)
+        spec = _make_spec(function, takes_context, name, sensitive, atomic, sandbox, options)
         register(spec)
         return JobFunction(spec)
 
@@ -141,6 +146,7 @@ def _make_spec(
     name: str | None,
     sensitive: Iterable[str],
     atomic: bool,
+    sandbox: bool | Sandbox,
     options: dict[str, Any],
 ) -> JobSpec:
     if not inspect.isfunction(function):
@@ -170,6 +176,7 @@ def _make_spec(
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
         is_atomic=_is_atomic(function, atomic, whose),
+        sandbox=read_sandbox(sandbox, f"{whose}: sandbox"),
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
         **classes,

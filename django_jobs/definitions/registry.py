@@ -8,6 +8,7 @@ from typing import Any
 from django_jobs.conf import did_you_mean, get_settings
 from django_jobs.definitions.options import JobOptions
 from django_jobs.definitions.retries import BackoffFunction
+from django_jobs.definitions.sandbox import Sandbox
 from django_jobs.errors import DuplicateJobName, InvalidOption, UnknownJob
 
 DEFAULT_QUEUE = "default"
@@ -25,6 +26,8 @@ class JobSpec:
     is_async: bool = False
     # Body and success are one transaction on the job database.
     is_atomic: bool = False
+    # The process that runs it alone; None: it runs in the worker, beside others.
+    sandbox: Sandbox | None = None
     backoff_function: BackoffFunction | None = None
     key_function: Callable[..., str] | None = None
     # Which errors are tried again; None: all but those of `no_retry_on`, which goes first.

@@ -128,7 +128,7 @@ class Worker:
             # Again and again: a claim may have been on its way.
             self._give_back(self.pools.withdraw(), begun=False)
             waiter.wait(0.02)
-        self.pools.cancel_async()
+        self.pools.cut_off()
         self._give_back_running()
         self._write_last()
         self.chores.stop()
