@@ -14,7 +14,6 @@ import time
 from asgiref.sync import sync_to_async
 
 from django_jobs import Fixed, JobContext, Sandbox, current_job, job
-from django_jobs.execution.cancelling import reason_of
 from tests.project.models import Effect
 
 
@@ -31,6 +30,15 @@ def where(value: object = None) -> list[object]:
 @job(sandbox=True)
 async def where_async(value: object = None) -> list[object]:
     return [os.getpid(), value]
+
+
+@job(sandbox=True)
+def sleep_on(seconds: float) -> int:
+    """Sleep; less than no time: stay awake for ever."""
+    while seconds < 0:
+        sum(range(100))
+    time.sleep(seconds)
+    return os.getpid()
 
 
 @job(sandbox=Sandbox(max_jobs=1))

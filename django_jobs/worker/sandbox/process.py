@@ -81,19 +81,20 @@ class SandboxProcess:
         """Run a body to its end, whichever; None: the process is gone, and the body has not begun."""
         self.jobs += 1
         self._output.read_all(_pass_on)  # what was printed since the last body belongs to no job
-        with suppress(OSError):
-            self._channel.send(CLAIM, pack_claim(claim))
-        if not self._await(BEGUN, _pass_on):
-            self.end(_pass_on)
-            return None
-        on_begun()
-        notes, guard = Notes(claim), Guard(claim, limits)
+        notes = Notes(claim)
 
         def hear(line: bytes) -> None:
             if not line.startswith(SAID):
                 _pass_on(line)
             notes.log(line.removeprefix(SAID).decode(errors="replace"))
 
+        with suppress(OSError):
+            self._channel.send(CLAIM, pack_claim(claim))
+        if not self._await(BEGUN, hear):
+            self.end(hear)
+            return None
+        on_begun()
+        guard = Guard(claim, limits)
         self._guard = guard
         reported = self._accompany(guard, notes, hear)
         self._guard = None
