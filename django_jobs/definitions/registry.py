@@ -84,6 +84,11 @@ def job_names() -> list[str]:
     return sorted(_specs)
 
 
+def any_sandboxed() -> bool:
+    """Tell whether any registered job runs in a sandbox."""
+    return any(spec.sandbox is not None for spec in _specs.values())
+
+
 def queue_names() -> list[str]:
     """Return every queue that the settings or a job declare, sorted."""
     declared = {spec.options.queue_name for spec in _specs.values() if isinstance(spec.options.queue_name, str)}

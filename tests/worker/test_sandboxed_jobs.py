@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.acceptance.test_death import is_gone
 from tests.conftest import StartWorkers
 from tests.processes import Workers
 from tests.project import sandboxed
+from tests.project.jobs import add
 from tests.project.models import Effect
 from tests.rows import fresh
 from tests.waiting import wait_until
@@ -26,8 +28,9 @@ DIED, LATE = "django_jobs.errors.SandboxDied", "django_jobs.errors.JobTimeout"
 
 @pytest.fixture
 def start_workers(start_workers: StartWorkers) -> StartWorkers:
-    def start(*arguments: str, **kwargs) -> Workers:
-        return start_workers(*arguments, environment={"DJANGO_JOBS_TEST_IMPORTS": sandboxed.__name__}, **kwargs)
+    def start(*arguments: str, environment: dict[str, str] | None = None, **kwargs: Any) -> Workers:
+        known = {"DJANGO_JOBS_TEST_IMPORTS": f"tests.acceptance.jobs {sandboxed.__name__}"}
+        return start_workers(*arguments, environment=known | (environment or {}), **kwargs)
 
     return start
 
@@ -203,13 +206,20 @@ def test_what_outlasts_the_time_to_end_is_over_before_it_is_handed_back(start_wo
     assert "ended too late" not in workers.output()
 
 
-def test_jobs_wait_until_a_sandbox_can_be_started(start_workers: StartWorkers, tmp_path: Path):
-    """A deploy may break the code under workers that run: new processes import it, old ones do not."""
+def test_jobs_wait_until_a_sandbox_can_be_started_and_others_run_meanwhile(start_workers: StartWorkers, tmp_path: Path):
+    """A deploy may break the code under a worker that runs: its sandboxes import it anew."""
     broken = tmp_path / "broken"
-    workers = start_workers(options={"SANDBOX_MAX_JOBS": 1})
-    end_of(sandboxed.where.enqueue())
+    workers = start_workers(environment={"DJANGO_JOBS_TEST_BROKEN": str(broken)})
+    living_workers()
     broken.touch()
-    assert not workers.output().count("cannot be started")
+    job = sandboxed.where.enqueue()
+    wait_until(lambda: "cannot be started" in workers.output(), what="the complaint")
+    assert end_of(add.enqueue(1, 2)).result == 3
+    assert (fresh(job).state, fresh(job).attempt, fresh(job).starts) == (State.READY, 0, 0)
+    broken.unlink()
+    assert end_of(job).state == State.SUCCESSFUL
+    assert workers.output().count("cannot be started") == 1
+    assert "This deploy is broken." in workers.output()
 
 
 def test_suspects_run_in_a_sandbox_too_and_are_cleared(start_workers: StartWorkers):
