@@ -141,7 +141,7 @@ def test_what_was_said_before_a_crash_is_kept(start_workers: StartWorkers):
     start_workers()
     job = end_of(sandboxed.talk_and_die.enqueue())
     assert job.state == State.FAILED
-    assert job.progress == (3, 4, "nearly")
+    assert fresh(job).progress == (3, 4, "nearly")
     assert texts(job)[:2] == ["before the end", "printed before the end"]
 
 

@@ -14,6 +14,7 @@ from django_jobs.errors import SandboxDied, WorkerError
 from django_jobs.execution.execute import outcome_of
 from django_jobs.worker.births import Births
 from django_jobs.worker.board import Board
+from django_jobs.worker.connections import care_for_connections
 from django_jobs.worker.sandbox.process import SandboxProcess
 
 logger = logging.getLogger("django_jobs")
@@ -48,6 +49,7 @@ class Sandboxes:
 
         sandbox = self._take(limits)
         outcome = None if sandbox is None else self._run(sandbox, claim, limits, begin)
+        care_for_connections()  # the backoff of the job may have asked the database, here
         is_spent = sandbox is not None and not self._put_back(sandbox, limits)
         finished = clock.monotonic()
         self._board.end(slot)
