@@ -121,13 +121,13 @@ class SandboxProcess:
         self._channel.shut()
 
     def retire(self) -> None:
-        """Dismiss an idle process and wait for its end; nothing is left of one that has ended already."""
+        """End an idle process; nothing is left of one that has ended already."""
         if not self._is_closed:
-            self.dismiss()
             self.end(_pass_on)
 
     def end(self, hear: Hear) -> int | None:
-        """Wait for a process that ends, a moment, and close everything; return its status, None if it was killed."""
+        """Have the process end, by force if it does not, and close everything; return its status, None for force."""
+        self.dismiss()
         try:
             status = self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
