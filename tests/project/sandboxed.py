@@ -12,8 +12,15 @@ import threading
 import time
 from collections import deque
 
+from asgiref.sync import sync_to_async
+
 from django_jobs import Fixed, JobContext, Sandbox, current_job, job
 from tests.project.models import Effect
+
+
+def note(context: JobContext) -> None:
+    """Tell that the body has begun, and where."""
+    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
 
 
 class Refused(Exception):
@@ -70,7 +77,7 @@ def die_in_vain() -> None:
 
 @job(sandbox=True, takes_context=True, max_attempts=5, backoff=Fixed(0), retry_on=Refused)
 def refuse(context: JobContext, error: str) -> None:
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    note(context)
     raise {"Refused": Refused, "ValueError": ValueError}[error]("No.")
 
 
@@ -82,16 +89,18 @@ def fill(megabytes: int) -> int:
 
 
 @job(sandbox=Sandbox(grace_seconds=0.3), takes_context=True)
-def hang(context: JobContext) -> None:
+def hang(context: JobContext, notes: bool = True) -> None:
     """Stay in C code that never returns, holds the interpreter and hears no signal."""
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    if notes:
+        note(context)
     deque(itertools.repeat(None), maxlen=0)
 
 
 @job(sandbox=Sandbox(grace_seconds=0.3), takes_context=True)
-def sleep(context: JobContext) -> None:
+def sleep(context: JobContext, notes: bool = True) -> None:
     """Wait in C code, and say what was interrupted."""
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    if notes:
+        note(context)
     try:
         threading.Event().wait(600)
     finally:
@@ -99,9 +108,10 @@ def sleep(context: JobContext) -> None:
 
 
 @job(sandbox=Sandbox(grace_seconds=0.3), takes_context=True)
-def insist(context: JobContext) -> None:
+def insist(context: JobContext, notes: bool = True) -> None:
     """Go on, whatever comes."""
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    if notes:
+        note(context)
     while True:
         try:
             time.sleep(600)
@@ -110,24 +120,26 @@ def insist(context: JobContext) -> None:
 
 
 @job(sandbox=True, takes_context=True)
-def turn(context: JobContext) -> None:
+def turn(context: JobContext, notes: bool = True) -> None:
     """Go on in Python until something is raised."""
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    if notes:
+        note(context)
     while True:
         sum(range(100))
 
 
 @job(sandbox=True, takes_context=True)
 def poll(context: JobContext) -> None:
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    note(context)
     while True:
         time.sleep(0.01)
         context.raise_if_cancelled()
 
 
 @job(sandbox=True, takes_context=True)
-async def wait_async(context: JobContext) -> None:
-    await Effect.objects.acreate(job_id=context.id, worker=str(os.getpid()))
+async def wait_async(context: JobContext, notes: bool = True) -> None:
+    if notes:
+        await sync_to_async(note)(context)
     try:
         await asyncio.Event().wait()
     finally:
@@ -180,7 +192,7 @@ async def remember_async(context: JobContext) -> dict[str, object]:
 
 @job(sandbox=True, takes_context=True, atomic=True)
 def leave_one_effect(context: JobContext, how: str) -> str:
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    note(context)
     if how == "fail":
         raise ValueError("Undo it.")
     if how == "die":
@@ -193,7 +205,7 @@ def stay(context: JobContext, gate: str) -> int:
     """Tell how far it is, then run until a file is there."""
     context.progress(1, 2, "half")
     context.log("half")
-    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+    note(context)
     while not os.path.exists(gate):
         time.sleep(0.01)
     return os.getpid()
