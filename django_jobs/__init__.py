@@ -8,14 +8,17 @@ from django_jobs.definitions.deduplication import Deduplicate
 from django_jobs.definitions.keeping import Keep
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import Exponential, Fixed
+from django_jobs.definitions.sandbox import Sandbox
 from django_jobs.errors import (
     CancelJob,
     GiveUp,
     JobCancelled,
     JobFailed,
     JobTimeout,
+    MemoryLimitExceeded,
     RateLimited,
     RetryLater,
+    SandboxDied,
     Snooze,
 )
 from django_jobs.execution.context import JobContext, current_job
@@ -59,8 +62,11 @@ __all__ = [
     "JobRequest",
     "JobTimeout",
     "Keep",
+    "MemoryLimitExceeded",
     "RateLimited",
     "RetryLater",
+    "Sandbox",
+    "SandboxDied",
     "Snooze",
     "aenqueue_many",
     "cancel",

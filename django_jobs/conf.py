@@ -65,7 +65,17 @@ class JobsSettings:
     DEAD_AFTER_SECONDS: float = 30.0
     # How long a stopping worker lets running jobs finish before it hands them back.
     GRACE_SECONDS: float = 30.0
+    # Of a job in a sandbox that says nothing else: how much memory its process may hold (in MiB; None: any), and how
+    # many jobs a process runs before another takes its place.
+    SANDBOX_MEMORY_MEGABYTES: int | None = None
+    SANDBOX_MAX_JOBS: int = 1000
+    # How long a sandboxed body that ran out of time, or was asked to stop, has until SIGTERM, and then until SIGKILL.
+    SANDBOX_GRACE_SECONDS: float = 5.0
+    # How old the process of a sandbox becomes.
+    SANDBOX_MAX_SECONDS: float = 3600.0
 
+
+_SANDBOX_SECONDS = ("SANDBOX_GRACE_SECONDS", "SANDBOX_MAX_SECONDS")
 
 _LEAST = {
     "MAX_ATTEMPTS": 1,
@@ -75,6 +85,7 @@ _LEAST = {
     "MAX_DATA_BYTES": 2,
     "MAX_LOG_LINES": 1,
     "MAX_LOG_BYTES": 1000,
+    "SANDBOX_MAX_JOBS": 1,
 }
 
 _current: JobsSettings | None = None
@@ -113,22 +124,23 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
-    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "GRACE_SECONDS", "TIMEOUT"):
+    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "GRACE_SECONDS", "TIMEOUT", *_SANDBOX_SECONDS):
         value = getattr(result, name)
         # The others are refused below, each with what it may be.
         if isinstance(value, int | float) and not (math.isfinite(value) and value <= LONGEST_SECONDS):
             raise ConfigurationError(f"{SETTING}[{name!r}] must be at most 1,000 years, in seconds, not {value!r}.")
-    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS"):
+    for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "SANDBOX_MAX_SECONDS"):
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a number of seconds above 0, not {value!r}.")
-    if (
-        isinstance(result.GRACE_SECONDS, bool)
-        or not isinstance(result.GRACE_SECONDS, int | float)
-        or result.GRACE_SECONDS < 0
-    ):
+    for name in ("GRACE_SECONDS", "SANDBOX_GRACE_SECONDS"):
+        value = getattr(result, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be a number of seconds, not {value!r}.")
+    memory = result.SANDBOX_MEMORY_MEGABYTES
+    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int) or memory < 1):
         raise ConfigurationError(
-            f"{SETTING}['GRACE_SECONDS'] must be a number of seconds, not {result.GRACE_SECONDS!r}."
+            f"{SETTING}['SANDBOX_MEMORY_MEGABYTES'] must be a whole number from 1 on or None, not {memory!r}."
         )
     timeout = result.TIMEOUT
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):

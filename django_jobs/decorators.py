@@ -15,6 +15,7 @@ from django_jobs.definitions.redaction import RESULT
 from django_jobs.definitions.registry import JobSpec, register
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import error_classes
+from django_jobs.definitions.sandbox import Sandbox, read_sandbox
 from django_jobs.errors import InvalidOption
 from django_jobs.execution.context import JobContext
 from django_jobs.execution.items import BatchItem
@@ -107,6 +108,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
 
@@ -118,6 +120,7 @@ def job(
     name: str | None = None,
     sensitive: Iterable[str] = (),
     atomic: bool = False,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
 
@@ -131,6 +134,7 @@ def job(
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     batch: Batch | None = None,
+    sandbox: bool | Sandbox = False,
     **options: Any,
 ) -> Any:
     """Make a function, `def` or `async def`, a job.
@@ -139,6 +143,7 @@ def job(
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
     `batch`: Batch(...): the function gets a list of BatchItems, each a job that was enqueued with arguments of its own.
+    `sandbox`: True, or Sandbox(...) with limits: the body runs in a process of its own, whose end is only its own.
     `takes_context`: the first parameter, called `context`, receives a JobContext. Options: see `.using()`; here
     `backoff` may also be a callable `(exception, context) -> seconds or None`, and `idempotency_key` and the key of
     `deduplicate` a callable of the arguments. `retry_on`, `no_retry_on`: an exception class or several; only errors of
@@ -146,7 +151,7 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, sensitive, atomic, batch, options)
+        spec = _make_spec(function, takes_context, name, sensitive, atomic, batch, sandbox, options)
         register(spec)
         return JobFunction(spec)
 
@@ -160,6 +165,7 @@ def _make_spec(
     sensitive: Iterable[str],
     atomic: bool,
     batch: Batch | None,
+    sandbox: bool | Sandbox,
     options: dict[str, Any],
 ) -> JobSpec:
     if not inspect.isfunction(function):
@@ -180,7 +186,8 @@ def _make_spec(
     if isinstance(deduplicate, Deduplicate) and callable(deduplicate.key):
         plain["deduplicate"], key = replace(deduplicate, key=None), deduplicate.key
     if batch is not None:
-        _check_batch(function, batch, {"takes_context": takes_context, "atomic": atomic, **options}, whose)
+        others = {"takes_context": takes_context, "atomic": atomic, "sandbox": sandbox}
+        _check_batch(function, batch, others, whose)
     signature = _ANY_CALL if batch is not None else _call_signature(function, takes_context, whose)
     return JobSpec(
         name=job_name,
@@ -192,6 +199,7 @@ def _make_spec(
         is_async=iscoroutinefunction(function),
         is_atomic=_is_atomic(function, atomic, whose),
         batch=batch,
+        sandbox=read_sandbox(sandbox, f"{whose}: sandbox"),
         backoff_function=callables.get("backoff"),
         key_function=callables.get("idempotency_key"),
         **classes,

@@ -72,6 +72,14 @@ class JobCancelled(JobsError):
     """The job that was waited for was cancelled."""
 
 
+class SandboxDied(JobsError):
+    """The process that ran this job alone died under it."""
+
+
+class MemoryLimitExceeded(SandboxDied):
+    """The process that ran this job alone held more memory than it may."""
+
+
 class TransportError(JobsError):
     """The transport cannot be reached."""
 

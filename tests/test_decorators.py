@@ -91,7 +91,7 @@ def test_only_functions_are_jobs(thing):
         ({"priorty": 1}, InvalidOption, "there is no option 'priorty'. Did you mean 'priority'?"),
         ({"max_attempts": "3"}, InvalidOption, "max_attempts must be a whole number from 1 to 32000, not '3'."),
         ({"atomic": "yes"}, InvalidOption, "atomic must be True or False, not 'yes'."),
-        ({"sandbox": True}, NotAvailableYet, "the option 'sandbox' is not available yet."),
+        ({"schedule": True}, NotAvailableYet, "the option 'schedule' is not available yet."),
     ],
 )
 def test_a_wrong_option_fails_at_import_and_says_whose_it_is(options, error, message):

@@ -12,11 +12,14 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.durations import in_words
 from django_jobs.definitions.keeping import FOR_EVER
 from django_jobs.definitions.metadata import as_text
 from django_jobs.definitions.redaction import shown_call, shown_result
+from django_jobs.definitions.registry import find_spec
+from django_jobs.definitions.sandbox import limits_of
 from django_jobs.models import Job, Step
 from django_jobs.states import State
 
@@ -72,6 +75,15 @@ def error(job: Job) -> str:
 
 def seconds(number: float | None) -> str:
     return NOTHING if number is None else in_words(timedelta(seconds=number))
+
+
+def sandbox(job: Job) -> str:
+    """Return whether, and with which limit on memory, a job runs in a process of its own, as far as this code knows."""
+    spec = find_spec(job.name)
+    if spec is None or spec.sandbox is None:
+        return NOTHING
+    memory = limits_of(spec.sandbox, get_settings()).memory_megabytes
+    return gettext("yes") if memory is None else gettext("yes, up to %(memory)s MiB") % {"memory": memory}
 
 
 def cancel(job: Job) -> str:

@@ -84,7 +84,7 @@ class JobAdmin(ReadOnlyAdmin):
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at"),
-            ("shown_timeout", "deadline_at"),
+            ("shown_timeout", "deadline_at", "shown_sandbox"),
             ("starts", "max_starts", "stalls", "suspect"),
             ("cancel_requested", "cancel_requested_at"),
             ("backoff", "lifo"),
@@ -115,6 +115,10 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("timeout"))
     def shown_timeout(self, job: Job) -> str:
         return formatting.seconds(job.timeout)
+
+    @admin.display(description=_("sandbox"))
+    def shown_sandbox(self, job: Job) -> str:
+        return formatting.sandbox(job)
 
     @admin.display(description=_("waits for"))
     def shown_holder(self, job: Job) -> SafeString | str:

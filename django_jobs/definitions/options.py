@@ -22,13 +22,11 @@ from django_jobs.errors import InvalidOption, NotAvailableYet
 JOB_NAME = re.compile(r"[\w.:-]{1,200}")
 QUEUE_NAME = re.compile(r"[\w.:-]{1,100}")
 
-NOT_AVAILABLE_YET = frozenset(
-    "concurrency group group_concurrency on_child_failure rate_limit sandbox schedule".split()
-)
+NOT_AVAILABLE_YET = frozenset("concurrency group group_concurrency on_child_failure rate_limit schedule".split())
 
 
 # They belong to the function: classes and names are never read from data.
-ON_JOB_ALONE = frozenset("atomic batch name no_retry_on retry_on sensitive takes_context".split())
+ON_JOB_ALONE = frozenset("atomic batch name no_retry_on retry_on sandbox sensitive takes_context".split())
 
 
 class Unset(Enum):

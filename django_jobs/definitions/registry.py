@@ -9,6 +9,7 @@ from django_jobs.conf import did_you_mean, get_settings
 from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.options import JobOptions
 from django_jobs.definitions.retries import BackoffFunction
+from django_jobs.definitions.sandbox import Sandbox
 from django_jobs.errors import DuplicateJobName, InvalidOption, UnknownJob
 
 DEFAULT_QUEUE = "default"
@@ -28,6 +29,8 @@ class JobSpec:
     is_atomic: bool = False
     # One body runs for so many jobs; None: each has its own.
     batch: Batch | None = None
+    # The process that runs it alone; None: it runs in the worker, beside others.
+    sandbox: Sandbox | None = None
     backoff_function: BackoffFunction | None = None
     key_function: Callable[..., str] | None = None
     # Which errors are tried again; None: all but those of `no_retry_on`, which goes first.
@@ -82,6 +85,11 @@ def find_spec(name: str) -> JobSpec | None:
 def job_names() -> list[str]:
     """Return the names of all registered jobs, sorted."""
     return sorted(_specs)
+
+
+def any_sandboxed() -> bool:
+    """Tell whether any registered job runs in a sandbox."""
+    return any(spec.sandbox is not None for spec in _specs.values())
 
 
 def queue_names() -> list[str]:

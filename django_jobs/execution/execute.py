@@ -34,7 +34,7 @@ from django_jobs.execution.context import JobContext, _current
 from django_jobs.execution.job_data import JobData
 from django_jobs.execution.steps import Steps
 from django_jobs.execution.timeouts import call_in_time, in_time, message
-from django_jobs.lifecycle.reporting import Notes
+from django_jobs.lifecycle.reporting import notes_of
 from django_jobs.middleware import around
 
 
@@ -150,7 +150,7 @@ def facts_of(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> dict[str,
         "headers": decode_headers(claim.headers),
         "deadline": None if claim.timeout is None else clock.now() + timedelta(seconds=claim.timeout),
         "_key": (claim.id, claim.fence),
-        "_notes": Notes(claim),
+        "_notes": notes_of(claim),
         "_data": JobData(claim),
         "_steps": Steps(claim, get_spec(claim.name)),
     }

@@ -4,7 +4,7 @@ the end of each attempt in the transaction that writes its outcome. A body that 
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -114,9 +114,8 @@ class Notes:
             self.put_forward()
 
     def log(self, text: object) -> None:
-        limit = min(LONGEST_LOG_CALL, get_settings().MAX_LOG_BYTES // 4)
         attempt, now = self._claim.attempt, clock.now()
-        lines = [line_text(LogLine(attempt, now, each)) for each in clean_text(str(text), limit).splitlines() or [""]]
+        lines = [line_text(LogLine(attempt, now, each)) for each in log_lines(text)]
         with _lock:
             if self._lines is None:
                 self._lines = deque()
@@ -175,5 +174,25 @@ class Notes:
             self._dropped += 1
 
 
+def log_lines(text: object) -> list[str]:
+    """Return the lines that a log takes of a text, clean, and not more of it than a log may hold."""
+    limit = min(LONGEST_LOG_CALL, get_settings().MAX_LOG_BYTES // 4)
+    return clean_text(str(text), limit).splitlines() or [""]
+
+
 def _size(line: str) -> int:
     return (len(line) if line.isascii() else len(line.encode())) + 1
+
+
+_make_notes: Callable[[Claim], Notes] = Notes
+
+
+def notes_of(claim: Claim) -> Notes:
+    """Return notes for an attempt that begins."""
+    return _make_notes(claim)
+
+
+def make_notes_by(make: Callable[[Claim], Notes]) -> None:
+    """Have the notes of this process made by another: one that passes on what is said to whoever writes it."""
+    global _make_notes
+    _make_notes = make

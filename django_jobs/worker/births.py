@@ -6,6 +6,7 @@ import subprocess
 from django_jobs import clock
 from django_jobs.worker import child
 from django_jobs.worker.board import Board, make_board_file
+from django_jobs.worker.interpreters import command
 from django_jobs.worker.plan import Plan
 
 # Each birth in vain in a row doubles the time to the next.
@@ -35,12 +36,13 @@ class Child:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.started_at = clock.monotonic()
-        # Threads and coroutines have slots of their own.
-        descriptor = make_board_file(2 * plan.concurrency)
+        # Threads, coroutines and sandboxes have slots of their own.
+        descriptor = make_board_file(3 * plan.concurrency)
         reading, self._lifeline = os.pipe()
-        command, environment = child.command(descriptor, reading, plan.to_text())
+        handed = {"board": descriptor, "lifeline": reading, "plan": plan.to_text()}
+        line, environment = command(child.__name__, handed)
         try:
-            self.process = subprocess.Popen(command, env=environment, pass_fds=(descriptor, reading))
+            self.process = subprocess.Popen(line, env=environment, pass_fds=(descriptor, reading))
             self.board = Board(descriptor)
         except BaseException:
             os.close(self._lifeline)

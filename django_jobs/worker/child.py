@@ -1,7 +1,6 @@
 """Where a child process begins. The supervisor starts it as a fresh interpreter, so nothing is inherited by fork."""
 
 import atexit
-import json
 import os
 import signal
 import sys
@@ -13,29 +12,21 @@ import django
 
 from django_jobs.conf import get_settings
 from django_jobs.worker.board import Board
+from django_jobs.worker.interpreters import handed
 from django_jobs.worker.plan import Plan
 
 if TYPE_CHECKING:
     from django_jobs.worker.worker import Worker
 
-ENVIRONMENT = "DJANGO_JOBS_CHILD"
 # The exit status of a child that ends although there is work.
 RECYCLED = 75
 # Seconds an orphan may still work: nobody beats for it any more.
 ORPHAN_SHARE = 0.5
 
 
-def command(board: int, lifeline: int, plan_text: str) -> tuple[list[str], dict[str, str]]:
-    """Return the command line and the environment of a child; it inherits the two descriptors."""
-    options = [f"-W{each}" for each in sys.warnoptions]
-    code = f"import sys; sys.path[:] = {sys.path!r}; from django_jobs.worker.child import main; main()"
-    child = {"board": board, "lifeline": lifeline, "plan": plan_text}
-    return [sys.executable, *options, "-c", code], {**os.environ, ENVIRONMENT: json.dumps(child)}
-
-
 def main() -> None:
     """Set Django up and work. Ends the process, whatever bodies still run in threads."""
-    child = json.loads(os.environ.pop(ENVIRONMENT))
+    child = handed()
     # The supervisor hears the terminal's Ctrl-C and passes it on as SIGTERM, in its own time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

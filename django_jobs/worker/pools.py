@@ -1,4 +1,4 @@
-"""Where bodies run: `def` in threads, `async def` on one event loop. Each starts with the first job of its kind."""
+"""Where bodies run: `def` in threads, `async def` on one event loop, others in sandboxes. Each starts when needed."""
 
 import asyncio
 import contextvars
@@ -16,6 +16,8 @@ from django_jobs.definitions.registry import get_spec
 from django_jobs.execution.batches import aexecute_together, execute_together
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
+from django_jobs.worker.sandbox.pool import IDLE_SECONDS as SANDBOX_IDLE_SECONDS
+from django_jobs.worker.sandbox.pool import Sandboxes
 
 Done = Callable[[Ended], None]
 # The claims that one body runs for: one, or the members of a batch.
@@ -31,6 +33,17 @@ class Pools:
     def __init__(self, concurrency: int, board: Board, done: Done) -> None:
         self.threads = ThreadPool(concurrency, board, 0, done)
         self.loop = LoopPool(concurrency, board, concurrency, done)
+        self.sandboxes = Sandboxes(board, done)
+        self.escorts = ThreadPool(
+            concurrency,
+            board,
+            2 * concurrency,
+            done,
+            run_one=self._escort,
+            on_idle=self.sandboxes.retire_idle,
+            idle_seconds=SANDBOX_IDLE_SECONDS,
+        )
+        self._all = (self.threads, self.loop, self.escorts)
 
     def start(self, claims: Sequence[Claim]) -> None:
         """Queue claims; each starts as soon as there is a place."""
@@ -39,37 +52,57 @@ class Pools:
 
     def start_together(self, claims: Together) -> None:
         """Queue claims of one body."""
-        (self.loop if get_spec(claims[0].name).is_async else self.threads).put(claims)
+        spec = get_spec(claims[0].name)
+        pool = self.escorts if spec.sandbox is not None else self.loop if spec.is_async else self.threads
+        pool.put(claims)
+
+    def _escort(self, slot: int, claims: Together) -> None:
+        (claim,) = claims
+        self.sandboxes.run_one(slot, claim)
 
     def withdraw(self) -> list[Claim]:
         """Return the claims whose bodies have not begun; they will not begin here."""
-        return self.threads.withdraw() + self.loop.withdraw()
+        return [claim for pool in self._all for claim in pool.withdraw()]
 
     def withdraw_if_stuck(self, seconds: float) -> list[Claim]:
         """Return what waits behind bodies that turned out to be slow: nothing has started for so long."""
         return [
-            claim
-            for pool in (self.threads, self.loop)
-            if clock.monotonic() - pool.last_start > seconds
-            for claim in pool.withdraw()
+            claim for pool in self._all if clock.monotonic() - pool.last_start > seconds for claim in pool.withdraw()
         ]
 
-    def cancel_async(self) -> None:
-        """Cancel the coroutines that run; threads cannot be cancelled."""
+    def runnable(self, names: list[str]) -> list[str]:
+        """Return those of the jobs that can run here now."""
+        return self.sandboxes.runnable(names)
+
+    def cut_off(self) -> None:
+        """Cancel the coroutines that run and end the bodies in sandboxes; threads cannot be ended."""
         self.loop.cancel()
+        self.sandboxes.cut_off()
 
     def stop(self) -> None:
         """End what is idle; bodies that run are not waited for."""
-        self.threads.stop()
-        self.loop.stop()
+        for pool in self._all:
+            pool.stop()
+        self.sandboxes.stop()
 
 
 class ThreadPool:
     """A fixed number of threads over one queue: no future per job, a hand-over costs less than a microsecond."""
 
-    def __init__(self, size: int, board: Board, first_slot: int, done: Done) -> None:
+    def __init__(
+        self,
+        size: int,
+        board: Board,
+        first_slot: int,
+        done: Done,
+        *,
+        run_one: Callable[[int, Together], None] | None = None,
+        on_idle: Callable[[], None] = close_connections,
+        idle_seconds: float | None = None,
+    ) -> None:
         self.last_start = 0.0
         self._board, self._done = board, done
+        self._run_one, self._on_idle, self._idle_seconds = run_one or self._run_here, on_idle, idle_seconds
         self._waiting: queue.SimpleQueue[Together | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, args=(first_slot + index,), name=f"django_jobs {index}", daemon=True)
@@ -105,25 +138,29 @@ class ThreadPool:
 
     def _run(self, slot: int) -> None:
         while (claims := self._next()) is not None:
-            self.last_start = started = clock.monotonic()
-            _begin(self._board, slot, claims)
-            # A context of its own, so that what a body sets there is gone with it.
-            outcomes = contextvars.copy_context().run(execute_together, claims)
-            finished = clock.monotonic()
-            self._board.end(slot)
-            # What was interrupted may have been in the middle of a command.
-            timeout = claims[0].timeout
-            care_for_connections(distrust=timeout is not None and finished - started >= timeout)
-            for claim, outcome in zip(claims, outcomes, strict=True):
-                self._done(Ended(claim, outcome, started, finished))
+            self.last_start = clock.monotonic()
+            self._run_one(slot, claims)
         close_connections()
+
+    def _run_here(self, slot: int, claims: Together) -> None:
+        started = clock.monotonic()
+        _begin(self._board, slot, claims)
+        # A context of its own, so that what a body sets there is gone with it.
+        outcomes = contextvars.copy_context().run(execute_together, claims)
+        finished = clock.monotonic()
+        self._board.end(slot)
+        # What was interrupted may have been in the middle of a command.
+        timeout = claims[0].timeout
+        care_for_connections(distrust=timeout is not None and finished - started >= timeout)
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            self._done(Ended(claim, outcome, started, finished))
 
     def _next(self) -> Together | None:
         """Wait for a claim; an idle thread does not keep connections that a server would rather have back."""
         try:
-            return self._waiting.get(timeout=IDLE_SECONDS)
+            return self._waiting.get(timeout=self._idle_seconds or IDLE_SECONDS)
         except queue.Empty:
-            close_connections()
+            self._on_idle()
             return self._waiting.get()
 
 

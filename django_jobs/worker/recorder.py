@@ -119,7 +119,7 @@ class Recorder(Service):
         return LOCKED_SECONDS if settled.locked else 0.0
 
     def _write(self, ended: list[Ended], ids: list[UUID], look_for: int, limit: int) -> tuple[Settled, list[Claim]]:
-        using, me, names, later = self._incarnation.using, self._incarnation.id, self._incarnation.names, self._batched
+        using, me, names, later = self._incarnation.using, self._incarnation.id, self._names(), self._batched
 
         def claim() -> list[Claim]:
             claims = []
@@ -135,6 +135,10 @@ class Recorder(Service):
             # So it is in an idle worker, where somebody waits for this one job.
             return Settled(), in_transaction(using, claim, alone=True)
         return settle_and_claim(using, ended, claim)
+
+    def _names(self) -> list[str]:
+        """Return the jobs that this worker can run now."""
+        return self._pools.runnable(self._incarnation.names)
 
     def _after(self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], looked: bool) -> None:
         self._desk.hold(claims)
@@ -222,7 +226,7 @@ class Recorder(Service):
         """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled."""
         if not ids or self._suspects_only:
             return
-        names = self._incarnation.names
+        names = self._names()
         rows = in_transaction(self._incarnation.using, lambda: leftovers(self._incarnation.using, ids, names))
         now = clock.monotonic()
         for row in rows:

@@ -23,6 +23,7 @@ from django_jobs.transports import get_transport
 from django_jobs.worker.births import Births, Child
 from django_jobs.worker.child import RECYCLED
 from django_jobs.worker.connections import close_connections, use_own_connection
+from django_jobs.worker.interpreters import cause_of_end
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.reloading import FileWatch
 from django_jobs.worker.watch import QueueWatch
@@ -209,7 +210,7 @@ class Supervisor:
         elif self._stop_asked_at is not None and each.board.worker is None:
             return  # told to end before it had begun
         else:
-            logger.error("Worker process %s died: %s.", each.process.pid, _cause(each.process.returncode))
+            logger.error("Worker process %s died: %s.", each.process.pid, cause_of_end(each.process.returncode))
             # Under a body: that the job is a suspect then, and starts elsewhere, is measure enough.
             good = bool(each.board.running()) or clock.monotonic() - each.started_at > YOUNG_SECONDS
         if good:
@@ -260,9 +261,3 @@ def _drain(descriptor: int) -> None:
             pass
     except BlockingIOError:
         pass
-
-
-def _cause(status: int) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}"

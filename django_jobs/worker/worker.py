@@ -129,7 +129,7 @@ class Worker:
             # Again and again: a claim may have been on its way.
             self._give_back([*self.recorder.batches.withdraw(), *self.pools.withdraw()], begun=False)
             waiter.wait(0.02)
-        self.pools.cancel_async()
+        self.pools.cut_off()
         self._give_back_running()
         self._write_last()
         self.chores.stop()

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
+from django_jobs import Sandbox, job
 from django_jobs.models import Attempt
 from django_jobs.states import State
 from tests import rows
@@ -132,3 +133,15 @@ def test_a_running_job_that_was_asked_to_stop_says_since_when_and_why(admin_clie
 def test_a_job_tells_its_timeout_and_its_deadline(admin_client):
     page = Page(admin_client.get(job_page(rows.put(State.RUNNING, timeout=90.0, deadline_at=rows.now()))))
     assert "1 min 30 s" in page.text
+
+
+def test_a_job_tells_whether_it_runs_in_a_sandbox_and_with_which_limit(admin_client):
+    @job(name="admin.alone", sandbox=Sandbox(memory_megabytes=512))
+    def alone() -> None: ...
+
+    @job(name="admin.beside_others")
+    def beside_others() -> None: ...
+
+    assert "yes, up to 512 MiB" in Page(admin_client.get(job_page(rows.put(name=alone.name)))).text
+    for name in (beside_others.name, "admin.known_elsewhere"):
+        assert " MiB" not in Page(admin_client.get(job_page(rows.put(name=name)))).text

@@ -45,7 +45,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 @pytest.fixture
 def board() -> Iterator[Board]:
-    descriptor = make_board_file(2 * CONCURRENCY)
+    descriptor = make_board_file(3 * CONCURRENCY)
     board = Board(descriptor)
     os.close(descriptor)
     yield board

@@ -63,7 +63,7 @@ def test_a_worker_waits_for_migrations_and_says_so(start_workers: StartWorkers, 
     assert workers.process.poll() is None
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-        env=worker_environment({}) | empty,
+        env=worker_environment({}) | empty | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
         check=True,
     )
     assert workers.wait() == 0

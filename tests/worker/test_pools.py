@@ -215,7 +215,7 @@ def test_coroutines_that_run_can_be_cancelled_and_go_back(make_pools, board, don
     pools = make_pools(1)
     pools.start([claim(stay_async)])
     wait_until(board.running, what="the body")
-    pools.cancel_async()
+    pools.cut_off()
     assert done.get(timeout=20).outcome == GivenBack(begun=True)
 
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, connections
 
 import django_jobs
 from django_jobs.conf import get_settings
-from django_jobs.definitions.registry import check_queue_name, queue_names
+from django_jobs.definitions.registry import any_sandboxed, check_queue_name, queue_names
 from django_jobs.errors import JobsError, TransportError
 from django_jobs.lifecycle.health import APP, pending_migrations
 from django_jobs.transports import get_transport
@@ -97,8 +97,9 @@ class Command(BaseCommand):
             transport = get_transport().describe()
         except TransportError as error:
             transport = f"away for now, working from the table ({error})"
-        # Each process: one connection a thread, and one each to record, for chores; the supervisor has one.
-        most = plan.processes * (plan.concurrency + 2) + 1
+        # Each process: one connection a thread, one a sandbox, one to record, one for chores; the supervisor has one.
+        bodies = plan.concurrency * (2 if any_sandboxed() else 1)
+        most = plan.processes * (bodies + 2) + 1
         for line in (
             f"django_jobs {django_jobs.__version__}",
             f"  transport   {transport}",
