@@ -36,7 +36,15 @@ class RecordingTransport(Transport):
             raise TransportError("Nobody is there.")
         self.announced.append(list(bells))
 
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         return Taken()
 
     def wait(self, queue_names: Sequence[str], seconds: float) -> None: ...

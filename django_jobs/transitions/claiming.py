@@ -53,29 +53,51 @@ def claim_due(
     names: Sequence[str] | None,
     *,
     suspect: bool = False,
+    shares: Sequence[int] = (),
 ) -> list[Claim]:
     """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each.
 
-    `names` are the jobs that the worker can run; None: any.
+    `names` are the jobs that the worker can run; None: any. `shares`: as in a transport's `take`.
     """
-    sql = dialect(using)
     present = now(using)
     claims: list[Claim] = []
-    for queue_name in queue_names:
-        for first, last in due_ranges(using, queue_name, present, suspect=suspect):
-            found = _claim(
-                sql,
-                worker,
-                names,
-                "queue_name = %s AND rank BETWEEN %s AND %s",
-                [queue_name, first, last],
-                order="rank, id",
-                limit=limit - len(claims),
-                suspect=suspect,
-            )
-            claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
-            if len(claims) >= limit:
-                return claims
+    exhausted: set[str] = set()
+    for queue_name, share in (*zip(queue_names, shares), *((name, limit) for name in queue_names)):  # noqa: B905
+        most = min(share, limit - len(claims))
+        if most > 0 and queue_name not in exhausted:
+            found = _claim_due_in(using, worker, queue_name, most, names, present, suspect=suspect)
+            claims += found
+            if len(found) < most:
+                exhausted.add(queue_name)
+    return claims
+
+
+def _claim_due_in(
+    using: str,
+    worker: UUID,
+    queue_name: str,
+    limit: int,
+    names: Sequence[str] | None,
+    present: datetime,
+    *,
+    suspect: bool,
+) -> list[Claim]:
+    sql = dialect(using)
+    claims: list[Claim] = []
+    for first, last in due_ranges(using, queue_name, present, suspect=suspect):
+        found = _claim(
+            sql,
+            worker,
+            names,
+            "queue_name = %s AND rank BETWEEN %s AND %s",
+            [queue_name, first, last],
+            order="rank, id",
+            limit=limit - len(claims),
+            suspect=suspect,
+        )
+        claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
+        if len(claims) >= limit:
+            break
     return claims
 
 

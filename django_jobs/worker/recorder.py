@@ -27,6 +27,7 @@ from django_jobs.worker.desk import Desk
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.service import Service
+from django_jobs.worker.turns import Turns
 from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
@@ -50,6 +51,7 @@ class Recorder(Service):
         incarnation: Incarnation,
         watch: QueueWatch,
         board: Board,
+        turns: Turns,
         *,
         suspects_only: bool,
         reconcile_seconds: float,
@@ -58,7 +60,7 @@ class Recorder(Service):
         super().__init__()
         self._desk, self._pools, self._incarnation, self._watch, self._board = desk, pools, incarnation, watch, board
         self._suspects_only, self._reconcile_seconds, self._on_room = suspects_only, reconcile_seconds, on_room
-        self._resting = False
+        self._turns, self._resting = turns, False
         self._again: deque[tuple[float, Bell]] = deque()
         self._next_reconcile = clock.monotonic() + reconcile_seconds
         self._retry = 0.0
@@ -113,7 +115,8 @@ class Recorder(Service):
             claims = [] if self._suspects_only or limit <= 0 else claim_ids(using, me, ids, names, limit)
             missing = min(look_for, limit) - len(claims)
             if missing > 0:
-                claims += claim_due(using, me, self._watch.open_queues(), missing, names, suspect=self._suspects_only)
+                queues, shares = self._turns.next(self._watch.open_queues(), missing)
+                claims += claim_due(using, me, queues, missing, names, suspect=self._suspects_only, shares=shares)
             return claims
 
         if ids and not (ended or look_for):
