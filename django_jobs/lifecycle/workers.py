@@ -51,6 +51,13 @@ def life(worker: Worker, present: datetime) -> Life:
     return Life.SILENT if is_silent else Life.ALIVE
 
 
+def asked_of(worker: Worker) -> str:
+    """Tell in a word what people ask of a living worker, or nothing."""
+    if worker.asked_to:
+        return {Wish.STOP: "stopping", Wish.RESTART: "restarting"}[Wish(worker.asked_to)]
+    return "quiet" if worker.quiet else ""
+
+
 def not_dead(using: str) -> list[Worker]:
     """Return the workers that nobody has declared dead: those that are alive, and the silent ones."""
     return list(Worker.objects.using(using).filter(dead_at=None).order_by("host", "pid", "id"))
