@@ -28,7 +28,7 @@ NOT_AVAILABLE_YET = frozenset(
 
 
 # They belong to the function: classes and names are never read from data.
-ON_JOB_ALONE = frozenset("atomic name no_retry_on retry_on sensitive takes_context".split())
+ON_JOB_ALONE = frozenset("aliases atomic name no_retry_on retry_on sensitive takes_context".split())
 
 
 class Unset(Enum):

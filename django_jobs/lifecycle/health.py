@@ -19,12 +19,15 @@ from django_jobs.lifecycle.waiting import Due, due, queues_with_ready_jobs
 from django_jobs.lifecycle.workers import Life
 from django_jobs.models import Queue, Worker
 from django_jobs.transitions.claiming import now
+from django_jobs.transitions.counting import connection_counts
 from django_jobs.transports import get_transport
 
 APP = "django_jobs"
 LATE_SECONDS = 60.0
 # Clocks that are kept by NTP differ by milliseconds.
 CLOCKS_DIFFER_SECONDS = 5.0
+# A server that has so many of its connections is about to refuse some.
+FULL_SHARE = 0.9
 # Without these nothing can be said about the jobs.
 BOOK = ("settings", "database", "migrations")
 
@@ -156,6 +159,7 @@ def _jobs(using: str, late: timedelta) -> Iterator[Finding]:
     rows = workers.not_dead(using)
     alive = [each for each in rows if workers.life(each, present) is Life.ALIVE]
     yield _workers(rows, alive, present)
+    yield _connections(using, alive)
     yield _running(using, alive)
     known = workers.known_queues(using)
     paused = set(Queue.objects.using(using).filter(paused=True).values_list("name", flat=True))
@@ -194,6 +198,21 @@ def _workers(rows: Collection[Worker], alive: Collection[Worker], present: datet
         advice="Another one takes over what they run. See whether their hosts are up: manage.py jobworkers list",
         facts=facts,
     )
+
+
+def _connections(using: str, alive: Collection[Worker]) -> Finding:
+    """Compare what the workers may come to hold with what the server takes."""
+    supervisors = {(each.host, each.supervisor_pid) for each in alive}
+    most = workers.most_connections([each.concurrency for each in alive], supervisors=len(supervisors))
+    told, facts = f"the workers open {most} at most", {"workers_at_most": most}
+    status, advice = Status.OK, ""
+    if counts := connection_counts(using):
+        count, limit = counts
+        facts |= {"open": count, "limit": limit}
+        told = f"{told}; the server has {count} of {limit}"
+        if most > limit or count >= limit * FULL_SHARE:
+            status, advice = Status.LATE, "Raise its max_connections, or have fewer processes or less concurrency."
+    return Finding(part="connections", status=status, told=told, advice=advice, facts=facts)
 
 
 def _running(using: str, alive: Collection[Worker]) -> Finding:

@@ -24,9 +24,9 @@ class Probes:
         """Listen. Raises WorkerError where somebody else does."""
         try:
             self._server = _Server((host, port), _Answers)
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # the latter: no such port
             raise WorkerError(
-                f"The health port {port} on {host!r} cannot be opened: {error.strerror or error}. "
+                f"The health port {port} on {host!r} cannot be opened: {error}. "
                 "Choose another: --health-port, --health-host."
             ) from error
         self.port: int = self._server.server_address[1]

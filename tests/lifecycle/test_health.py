@@ -8,7 +8,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import clock, queues
-from django_jobs.lifecycle import waiting
+from django_jobs.lifecycle import health, waiting
 from django_jobs.lifecycle.health import Status, examine
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -133,6 +133,18 @@ def test_a_worker_that_does_not_beat_is_not_alive(living):
     rows.put(State.RUNNING, owner=silent)
     assert wrong() == {"workers": "late", "running": "late"}
     assert found()["running"].facts == {"running": 1, "orphans": 1}
+
+
+def test_the_connections_that_workers_may_open_are_compared_with_those_that_the_server_takes(living, monkeypatch):
+    told = found()["connections"]
+    assert told.facts["workers_at_most"] == 4 + 1 + 4  # a worker of one job at once, its supervisor, one more process
+    assert ("limit" in told.facts) == (connection.vendor != "sqlite")
+    monkeypatch.setattr(health, "connection_counts", lambda using: (3, 8))
+    assert wrong() == {"connections": "late"}
+    monkeypatch.setattr(health, "connection_counts", lambda using: (90, 100))
+    assert wrong() == {"connections": "late"}
+    monkeypatch.setattr(health, "connection_counts", lambda using: (89, 100))
+    assert wrong() == {}
 
 
 def test_jobs_that_run_on_dead_workers_wait_to_be_taken_back(living):

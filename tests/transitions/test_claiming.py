@@ -177,6 +177,21 @@ def test_a_look_takes_the_queues_in_the_order_given_and_no_more_than_asked():
     assert [claim.id for claim in claim_due("default", me, ["mail", "default"], 9, NAMES)] == [default.pk]
 
 
+def test_a_look_takes_from_each_queue_its_share_and_what_one_lacks_from_the_others():
+    queues = ["mail", "default", "empty"]
+    jobs = {name: {put(queue_name=name).pk for _ in range(8)} for name in queues[:2]}
+    me = worker()
+
+    def claimed(limit: int, *shares: int) -> list[int]:
+        ids = {claim.id for claim in claim_due("default", me, queues, limit, NAMES, shares=shares)}
+        return [len(ids & each) for each in jobs.values()]
+
+    assert claimed(4, 3, 1, 0) == [3, 1]
+    assert claimed(1, 0, 1, 0) == [0, 1]
+    assert claimed(5, 1, 1, 3) == [4, 1]
+    assert claimed(9, 9, 0, 0) == [1, 5]
+
+
 def test_a_look_goes_past_what_it_may_not_start():
     put(name="samples.unheard_of", priority=50), put(cancel_requested=True, priority=50)
     job = put()

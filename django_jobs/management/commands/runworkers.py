@@ -130,7 +130,7 @@ class Command(BaseCommand):
         if options["health_port"] is not None:
             try:
                 probes = Probes(options["health_host"], options["health_port"])
-            except (WorkerError, OverflowError) as error:
+            except WorkerError as error:
                 raise CommandError(str(error)) from error
             ends.callback(probes.close)
             listeners.append(probes)

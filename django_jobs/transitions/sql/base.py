@@ -114,6 +114,10 @@ class Dialect(ABC):
     def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
         """Return a condition "column is one of the values", and its parameters. Values are ids or texts."""
 
+    def connection_counts(self) -> tuple[int, int] | None:
+        """Return how many connections the server has and how many it takes; None where there is no server."""
+        return None
+
     def flag(self, column: str, value: bool) -> str:
         """Return a condition "column is value" that an index can serve."""
         return f"{column} = {int(value)}"
