@@ -119,7 +119,6 @@ def test_commands_that_a_container_runs_exist_with_their_options(matches):
 def test_the_systemd_unit_is_one(tmp_path):
     (unit,) = re.findall(r"```ini\n(.*?)```", (DOCS / "deployment.md").read_text(), re.DOTALL)
     read = ConfigParser(interpolation=None, strict=True)
-    read.optionxform = str
     read.read_string(unit)
     service = read["Service"]
     assert (service["Type"], service["KillMode"]) == ("notify", "mixed")

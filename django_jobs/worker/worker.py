@@ -26,6 +26,7 @@ from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.recorder import Recorder
+from django_jobs.worker.titles import set_title
 from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
@@ -127,6 +128,8 @@ class Worker:
             logger.info("This worker takes nothing new." if orders.quiet else "This worker takes jobs again.")
             self.desk.is_quiet = orders.quiet
         self._board.obey(orders.concurrency, orders.quiet)
+        running = f"{len(self._board.running())} of {orders.concurrency} jobs"
+        set_title(f"worker: {', '.join(self.plan.queue_names) or 'all queues'}, {running}{', quiet' * orders.quiet}")
 
     def _look_at_itself(self) -> None:
         """Ask for a fresh process in its place after so many jobs, or when it holds so much memory."""

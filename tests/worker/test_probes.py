@@ -173,6 +173,19 @@ def test_real_workers_tell_probes_and_the_service_manager(
     assert workers.wait() == 0
 
 
+@pytest.mark.django_db(transaction=True)
+def test_where_it_is_installed_setproctitle_names_the_processes(start_workers: StartWorkers):
+    pytest.importorskip("setproctitle")
+
+    def title(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
+
+    workers = start_workers("--queue", "mail", "--queue", "default", "--concurrency", "3")
+    (worker,) = living_workers()
+    wait_until(lambda: title(worker.pid) == "django_jobs worker: mail, default, 0 of 3 jobs", what="the title")
+    assert title(workers.process.pid) == "django_jobs supervisor: mail, default"
+
+
 REAPER = """
 import ctypes, os, subprocess, sys, time
 from django_jobs.worker import orphans
