@@ -34,13 +34,14 @@ class Leftover:
 def claim_ids(
     using: str, worker: UUID, ids: Collection[UUID], names: Sequence[str], limit: int | None = None
 ) -> list[Claim]:
-    """Claim those of the ids that may start now, `limit` at most, in their order, if the worker is alive."""
+    """Claim those of the ids that may start now, the first `limit` of them, in their order, if the worker is alive."""
     if not ids:
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
-    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order="rank, id", limit=limit, suspect=False)
+    order = "rank, id" if limit is None or limit >= len(ids) else sql.place("id", ids)
+    claims = _claim(sql, worker, names, f"{among} AND {due}", parameters, order=order, limit=limit, suspect=False)
     position = {each: index for index, each in enumerate(ids)}
     return sorted(claims, key=lambda claim: position[claim.id])
 

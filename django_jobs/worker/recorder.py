@@ -103,7 +103,7 @@ class Recorder(Service):
             self._desk.put_back_orders(ids)
             raise
         self._database_answers()
-        self._after(ended, settled, ids, claims, bool(look_for))
+        self._after(ended, settled, ids, claims, limit, bool(look_for))
         if ids and len(claims) < limit:
             self._desk.learn_yield(len(ids), len(claims))
         return LOCKED_SECONDS if settled.locked else 0.0
@@ -124,7 +124,9 @@ class Recorder(Service):
             return Settled(), in_transaction(using, claim, alone=True)
         return settle_and_claim(using, ended, claim)
 
-    def _after(self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], looked: bool) -> None:
+    def _after(
+        self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], limit: int, looked: bool
+    ) -> None:
         self._desk.hold(claims)
         self._desk.drop(each.claim for each, _ in settled.written)
         self._desk.drop(each.claim for each in settled.fenced)
@@ -133,7 +135,7 @@ class Recorder(Service):
         self._count(settled)
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
-        self._ring_later([id for id in ids if id not in claimed])
+        self._ring_later([id for id in ids if id not in claimed], crowded=len(claims) >= limit)
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
         if claims or ids:
             self._on_room()
@@ -168,15 +170,20 @@ class Recorder(Service):
             give_back_unknown(self._incarnation.using, self._incarnation.id, claims_in_hand(self._desk.claims()))
             self._database_answers()
 
-    def _ring_later(self, ids: list[UUID]) -> None:
-        """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled."""
+    def _ring_later(self, ids: list[UUID], *, crowded: bool) -> None:
+        """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled.
+
+        `crowded`: there was no place for more, so that is why, and what waits is to be taken in its turn again.
+        """
         if not ids or self._suspects_only:
             return
         names = self._incarnation.names
         rows = in_transaction(self._incarnation.using, lambda: leftovers(self._incarnation.using, ids, names))
         now = clock.monotonic()
+        if crowded:
+            ring([Bell(row.id, row.queue_name, row.rank) for row in rows if row.startable and row.known])
         for row in rows:
-            if row.startable:
+            if row.startable and not (row.known and crowded):
                 delay = SOON_SECONDS if row.known else UNKNOWN_SECONDS
                 self._again.append((now + delay, Bell(row.id, row.queue_name, row.rank)))
         self._again = deque(sorted(self._again, key=lambda each: each[0]))

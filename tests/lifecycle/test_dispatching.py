@@ -16,6 +16,7 @@ from django_jobs.signals import jobs_enqueued
 from django_jobs.states import State
 from django_jobs.transitions.claiming import claim_ids
 from django_jobs.transports import Bell
+from tests.bells import install
 from tests.rows import NAMES, fresh, now, put, worker
 from tests.samples import mail, note
 
@@ -231,6 +232,7 @@ def test_where_the_settings_want_it_the_producer_hears_that_its_jobs_could_not_b
     transport, settings, told, in_a_block
 ):
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "RAISE_TRANSPORT_ERRORS": True}
+    install(transport)
     transport.away = True
     with pytest.raises(TransportError, match="Nobody is there"), transaction.atomic() if in_a_block else nullcontext():
         note.enqueue()
