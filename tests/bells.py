@@ -13,7 +13,6 @@ from django_jobs.lifecycle import dispatching
 from django_jobs.transports import current
 from django_jobs.transports.base import Bell, Taken, Transport
 
-
 # Under what the transport is kept that the settings of a test name.
 KEY = (os.getpid(), "memory:", "recorded")
 
