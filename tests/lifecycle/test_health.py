@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import clock, queues
 from django_jobs.lifecycle import health, waiting
-from django_jobs.lifecycle.health import Status, examine
-from django_jobs.models import Job
+from django_jobs.lifecycle.findings import Status
+from django_jobs.lifecycle.health import examine
+from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from tests import rows
 from tests.transitions.test_plans import READY, explained, index_of, reads_all, sorts, statements, table
@@ -200,6 +201,16 @@ def test_a_queue_that_no_living_worker_serves_has_failed_only_when_something_is_
     put_due(queue_name="mail")
     assert wrong() == {"queue mail": "failed"}
     assert found()["queue mail"].advice == "Start one: manage.py runworkers --queue mail"
+
+
+def test_a_queue_whose_workers_are_all_quiet_is_late(living):
+    Worker.objects.update(quiet=True)
+    assert wrong() == {}
+    put_due(1)
+    assert wrong() == {"queue default": "late"}
+    assert "jobworkers resume" in found()["queue default"].advice
+    rows.worker(names=[NOTE])
+    assert wrong() == {}
 
 
 def test_a_queue_that_nobody_declares_is_found(living):
