@@ -1,5 +1,6 @@
 """Stops by counting: what may finish does, what does not starts elsewhere, and nothing is lost or counted."""
 
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.acceptance.jobs import stay, work, work_async
 from tests.conftest import StartWorkers
 from tests.project.models import Effect
 from tests.waiting import wait_until
-from tests.worker.watching import Gate, all_successful
+from tests.worker.watching import Gate, all_successful, living_workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,3 +79,21 @@ def test_jobs_that_wait_for_a_stopping_worker_are_taken_by_another_at_once(
     all_successful(held)
     assert first.wait() == 0
     assert set(Job.objects.values_list("attempt", "starts")) == {(1, 1)}
+
+
+def test_a_restart_on_broken_code_leaves_the_former_workers_at_work_until_it_is_mended(
+    start_workers: StartWorkers, tmp_path: Path
+):
+    broken = tmp_path / "broken"
+    workers = start_workers("--processes", "2", environment={"DJANGO_JOBS_TEST_BROKEN": str(broken)})
+    before = {each.pk for each in living_workers(2)}
+    broken.touch()
+    workers.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(broken.read_text().splitlines()) == 2, what="the second birth in vain")
+    assert {each.pk for each in living_workers(2)} == before
+    all_successful(enqueue_many([work.request(0) for _ in range(20)]))
+    broken.unlink()
+    wait_until(lambda: not Worker.objects.filter(pk__in=before, dead_at=None).exists(), what="fresh workers")
+    all_successful(enqueue_many([work.request(0) for _ in range(20)]))
+    assert len(living_workers(2)) == 2
+    assert not Worker.objects.filter(died=True).exists()

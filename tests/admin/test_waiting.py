@@ -153,7 +153,7 @@ def test_a_job_that_runs_tells_since_when(admin_client):
 
 
 def test_workers_that_are_quiet_take_nothing():
-    rows.worker(names=["samples.note"], quiet=True)
+    serve(quiet=True)
     assert reasons(rows.put())[0] == "Every live worker of its queue is quiet."
-    rows.worker(names=["samples.note"])
+    serve()
     assert "quiet" not in reasons(rows.put())[0]
