@@ -63,7 +63,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     def life(self, worker: Worker) -> SafeString:
         life = workers.life(worker, formatting.seen_at(worker))
         asked = workers.asked_of(worker) if life is Life.ALIVE else ""
-        kind, text = ASKED[asked] if asked else LIVES[life]
+        kind, text = ASKED.get(asked, LIVES[life])
         moment = localize(localtime(worker.dead_at)) if worker.dead_at else ""
         return formatting.badge(kind, str(text) % {"moment": moment})
 

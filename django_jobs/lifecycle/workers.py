@@ -54,7 +54,7 @@ def life(worker: Worker, present: datetime) -> Life:
 def asked_of(worker: Worker) -> str:
     """Tell in a word what people ask of a living worker, or nothing."""
     if worker.asked_to:
-        return {Wish.STOP: "stopping", Wish.RESTART: "restarting"}[Wish(worker.asked_to)]
+        return {"stop": "stopping", "restart": "restarting"}.get(worker.asked_to, worker.asked_to)
     return "quiet" if worker.quiet else ""
 
 

@@ -120,10 +120,11 @@ def test_the_service_manager_hears_each_change_once_and_the_watchdog_in_time(
     moved_clock.seconds += 5
     systemd(standing(changed(running=2)))
     assert heard(manager) == ["STATUS=working; 1 worker processes, 2 of 10 jobs running", "WATCHDOG=1"]
-    systemd(standing(changed(running=2), is_reloading=True))
+    now = moved_clock.seconds
+    systemd(standing(changed(running=2), last_beat=now, is_reloading=True))
     reloading, since = heard(manager)
     assert (reloading, since.partition("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
-    systemd(standing(changed(running=2)))
+    systemd(standing(changed(running=2), last_beat=now))
     assert heard(manager) == ["READY=1"]
     systemd(standing(changed(running=2), is_stopping=True))
     assert heard(manager) == ["STOPPING=1", "STATUS=stopping; 1 worker processes, 2 of 10 jobs running"]
