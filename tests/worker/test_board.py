@@ -126,3 +126,17 @@ def test_a_body_is_overdue_some_time_after_its_own_time(boards, moved_clock):
     assert supervisor.overdue(4.9) == [timed]
     child.end(0)
     assert supervisor.overdue(0) == []
+
+
+def test_what_people_asked_and_who_takes_the_place_is_on_the_board(boards, moved_clock):
+    child, supervisor = boards
+    assert (supervisor.concurrency, supervisor.is_quiet, supervisor.wants_relief) == (0, False, False)
+    assert (child.stop_asked_at, supervisor.is_dismissed) == (None, False)
+    child.obey(7, True)
+    child.ask_for_relief()
+    assert (supervisor.concurrency, supervisor.is_quiet, supervisor.wants_relief) == (7, True, True)
+    assert not supervisor.is_dismissed
+    child.dismiss()
+    supervisor.stop()
+    assert supervisor.is_dismissed
+    assert child.stop_asked_at == 1000.0

@@ -242,3 +242,21 @@ def test_a_new_life_begins_with_nothing_in_hand():
     desk.forget_all()
     assert desk.is_empty()
     assert desk.room() == 10
+
+
+def test_a_quiet_desk_asks_for_nothing_new_and_goes_on_with_what_is_here():
+    desk, id = Desk(5), uuid4()
+    desk.offer([id])
+    desk.is_quiet = True
+    assert (desk.room(), desk.appetite()) == (0, 0)
+    desk.ask_for_look(5)
+    assert desk.orders() == ([id], 0)
+    desk.hold([])
+    desk.is_quiet = False
+    assert desk.room() == 5
+
+
+def test_another_concurrency_holds_from_the_next_look_on():
+    desk = Desk(2)
+    desk.concurrency = 7
+    assert desk.room() == 7
