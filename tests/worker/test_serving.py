@@ -51,9 +51,9 @@ def test_a_delayed_job_starts_when_it_is_due_and_an_earlier_one_added_later_come
     first = leave_effect.using(run_after=0.4).enqueue()
     all_successful([first, second])
     assert list(Effect.objects.order_by("pk").values_list("job_id", flat=True)) == [first.pk, second.pk]
-    for job in map(fresh, (first, second)):
-        assert job.started_at is not None
-        assert job.started_at >= job.run_after - timedelta(milliseconds=50)  # how early a claim may be
+    for each in map(fresh, (first, second)):
+        assert each.started_at is not None
+        assert each.started_at >= each.run_after - timedelta(milliseconds=50)  # how early a claim may be
 
 
 def test_jobs_of_a_paused_queue_wait_until_it_is_resumed(start_workers: StartWorkers):
