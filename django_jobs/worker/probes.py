@@ -66,8 +66,9 @@ class _Answers(BaseHTTPRequestHandler):
         told: dict[str, object]
         if asked is None:
             status, told = HTTPStatus.NOT_FOUND, {"error": f"Ask for one of {', '.join(self.paths)}."}
-        elif standing is None:
-            status, told = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "The workers have not been started yet."}
+        elif standing is None:  # it waits for migrations, perhaps, and a restart would not bring them
+            status = HTTPStatus.OK if asked == ("live",) else HTTPStatus.SERVICE_UNAVAILABLE
+            told = {"live": True, "ready": False}
         else:
             told = standing.told()
             status = HTTPStatus.OK if all(told[each] for each in asked) else HTTPStatus.SERVICE_UNAVAILABLE

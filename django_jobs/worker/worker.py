@@ -33,6 +33,8 @@ logger = logging.getLogger("django_jobs")
 
 # So often in a row the table must have had nothing to start before a burst is over.
 DRY_LOOKS = 2
+# A process is used for so long at least: to load the next one costs more than it spares.
+LEAST_LIFE_SECONDS = 5.0
 # How long an ending worker goes on trying to write outcomes down.
 LAST_WRITE_SECONDS = 10.0
 
@@ -67,6 +69,8 @@ class Worker:
         self._board = board
         # It may take its time to end: it only makes room for a fresh process.
         self._is_used_up = False
+        self._ages_at = clock.monotonic() + LEAST_LIFE_SECONDS
+        self._most_megabytes = plan.recycle_after_megabytes
         # Jobs whose bodies go on although their time was up long ago.
         self._stuck: set[UUID] = set()
 
@@ -92,6 +96,7 @@ class Worker:
         )
         self.chores = Chores(self._transport, self.incarnation, self.watch, self._board, obey=self.hear)
         watch.on_stuck = self._recycle
+        self._weigh_itself()
         services = (self.recorder, self.fetcher, self.chores)
         for service in services:
             service.start()
@@ -132,10 +137,22 @@ class Worker:
         running = f"{len(self._board.running())} of {orders.concurrency} jobs"
         set_title(f"worker: {', '.join(self.plan.queue_names) or 'all queues'}, {running}{', quiet' * orders.quiet}")
 
+    def _weigh_itself(self) -> None:
+        """A limit that is reached before the first job would replace process by process for ever."""
+        most, held = self._most_megabytes, memory.megabytes()
+        if most is not None and held >= most:
+            logger.error(
+                "A worker holds %.0f MB before its first job, so that it cannot be replaced after %s MB, and is not. "
+                "Raise --recycle-after-megabytes.",
+                held,
+                most,
+            )
+            self._most_megabytes = None
+
     def _look_at_itself(self) -> None:
         """Ask for a fresh process in its place after so many jobs, or when it holds so much memory."""
-        jobs, megabytes = self.plan.recycle_after_jobs, self.plan.recycle_after_megabytes
-        if self._is_used_up or (jobs is None and megabytes is None):
+        jobs, megabytes = self.plan.recycle_after_jobs, self._most_megabytes
+        if self._is_used_up or (jobs is None and megabytes is None) or clock.monotonic() < self._ages_at:
             return
         if jobs is not None and self.desk.ended_count >= jobs:
             why = f"it has run {self.desk.ended_count:,} jobs"

@@ -86,8 +86,8 @@ def test_live_and_ready_are_told_by_status(
     assert answers == [200 if each else 503 for each in (live, ready, live and ready)]
 
 
-def test_before_the_first_round_nothing_is_ready_and_elsewhere_is_nothing(probes: Probes):
-    assert ask(probes.port, "/live")[0] == 503
+def test_who_waits_for_migrations_lives_and_is_not_ready_and_elsewhere_is_nothing(probes: Probes):
+    assert [ask(probes.port, path)[0] for path in ("/live", "/ready", "/")] == [200, 503, 503]
     assert ask(probes.port, "/metrics/x")[0] == 404
 
 

@@ -15,7 +15,7 @@ from django_jobs.lifecycle.workers import Wish
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from tests.conftest import StartWorkers
-from tests.project.jobs import add, leave_effect, meet, meet_async, wait_at
+from tests.project.jobs import add, hoard, leave_effect, meet, meet_async, wait_at
 from tests.project.models import Effect
 from tests.rows import fresh
 from tests.waiting import wait_until
@@ -177,9 +177,18 @@ def test_a_process_that_has_run_enough_jobs_is_replaced_while_others_work_on(sta
     assert not Worker.objects.filter(died=True).exists()
 
 
-def test_a_process_that_holds_too_much_memory_is_replaced(start_workers: StartWorkers):
-    workers = start_workers("--recycle-after-megabytes", "1", environment=LOUD)
+def test_a_limit_of_memory_that_no_process_can_keep_is_told_and_replaces_none(start_workers: StartWorkers):
+    workers = start_workers("--recycle-after-megabytes", "1")
     (before,) = living_workers()
+    wait_until(lambda: "Raise --recycle-after-megabytes." in workers.output(), what="the complaint")
+    assert end_of(add.enqueue(1, 1)).result == 2
+    assert [each.pk for each in living_workers()] == [before.pk]
+
+
+def test_a_process_that_holds_too_much_memory_is_replaced(start_workers: StartWorkers):
+    workers = start_workers("--recycle-after-megabytes", "250", environment=LOUD)
+    (before,) = living_workers()
+    assert end_of(hoard.enqueue(250)).result == 250
     wait_until(lambda: Worker.objects.filter(dead_at=None).exclude(pk=before.pk).exists(), what="the relief")
     assert end_of(add.enqueue(1, 1)).result == 2
     assert "it holds" in workers.output()
