@@ -47,7 +47,9 @@ class Fetcher(Service):
         self._retry = self._try_at = 0.0
 
     def step(self) -> float:
-        room = min(self._desk.appetite(), MOST_TAKEN)
+        # Of more than there is room for only the first are claimed, and turns would be lost.
+        most = self._turns.most
+        room = min(self._desk.appetite(), MOST_TAKEN) if most is None else min(self._desk.room(), most)
         if room <= 0:
             return 1.0  # the recorder wakes as soon as there is room
         queue_names = self._watch.open_queues()

@@ -117,7 +117,7 @@ class Recorder(Service):
             if missing > 0:
                 queues, shares = self._turns.next(self._watch.open_queues(), missing)
                 claims += claim_due(using, me, queues, missing, names, suspect=self._suspects_only, shares=shares)
-            return claims
+            return self._turns.mixed(claims)
 
         if ids and not (ended or look_for):
             # So it is in an idle worker, where somebody waits for this one job.

@@ -1,6 +1,10 @@
 """Whose turn it is: which queue comes first, and how many of the next starts each one gets."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
+
+from django_jobs.definitions.outcomes import Claim
 
 
 class Turns:
@@ -26,6 +30,22 @@ class Turns:
         first = self._turn % len(queue_names)
         names = [*queue_names[first:], *queue_names[:first]]
         return names, self._deal(names, count) if self._weights else []
+
+    @property
+    def most(self) -> int | None:
+        """How many may be dealt out at a time, for they are taken in blocks, queue by queue. None: any number."""
+        return 2 * sum(self._weights.values()) or None
+
+    def mixed(self, claims: list[Claim]) -> list[Claim]:
+        """Return what was claimed queue by queue in the order of the turns."""
+        if not self._weights:
+            return claims
+        seen: Counter[str] = Counter()
+        places = []
+        for claim in claims:
+            seen[claim.queue_name] += 1
+            places.append(seen[claim.queue_name] / self._weights[claim.queue_name])
+        return [claim for _, claim in sorted(zip(places, claims, strict=True), key=itemgetter(0))]
 
     def _deal(self, queue_names: Sequence[str], count: int) -> list[int]:
         weights = {name: self._weights[name] for name in queue_names}

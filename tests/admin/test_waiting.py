@@ -152,7 +152,7 @@ def test_a_job_that_runs_tells_since_when(admin_client):
     assert events(admin_client, job)[-1][0] == "Attempt 1 started"
 
 
-def test_workers_that_are_quiet_take_nothing():
+def test_workers_that_are_quiet_take_nothing(reasons):
     serve(quiet=True)
     assert reasons(rows.put())[0] == "Every live worker of its queue is quiet."
     serve()

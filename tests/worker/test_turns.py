@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from django_jobs.worker.turns import Turns
+from tests.project.jobs import add
+from tests.worker.claims import claim
 
 
 def dealt(turns: Turns, queue_names: list[str], *counts: int) -> Counter[str]:
@@ -49,6 +52,14 @@ def test_starts_are_dealt_out_by_weight_however_many_at_a_time(weights: Mapping[
     whole = sum(weights.values())
     for name, weight in weights.items():
         assert abs(total[name] - sum(counts) * weight / whole) < 1
+
+
+def test_what_was_claimed_queue_by_queue_is_mixed_by_weight():
+    claims = [replace(claim(add), queue_name=name) for name in ["default"] * 2 + ["mail"] * 10]
+    mixed = Turns({"mail": 5, "default": 1}).mixed(claims)
+    assert Counter(each.queue_name for each in mixed[:6]) == {"mail": 5, "default": 1}
+    assert set(mixed) == set(claims)
+    assert Turns({}).mixed(claims) == claims
 
 
 def test_no_queue_waits_longer_than_its_weight_says():
