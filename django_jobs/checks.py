@@ -133,7 +133,7 @@ def check_timeouts(**kwargs: Any) -> list[CheckMessage]:
         grace = get_settings().GRACE_SECONDS
     except ConfigurationError:
         return []
-    timeouts = {name: get_spec(name).options.timeout for name in job_names()}
+    timeouts = {spec.name: spec.options.timeout for spec in map(get_spec, job_names())}
     longer = [
         f"{name} ({timeout:g} s)"
         for name, timeout in timeouts.items()

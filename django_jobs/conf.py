@@ -58,6 +58,9 @@ class JobsSettings:
     MAX_LOG_BYTES: int = 64 * 1024
     # Whether the same idempotency key with other arguments is an error, or gives the stored row back all the same.
     IDEMPOTENCY_CHECKS_ARGUMENTS: bool = True
+    # Whether code gets a TransportError when its transaction has committed and its jobs could not be rung. They are
+    # stored all the same, and start when a worker comes across them in the table. Without it a line is logged, once.
+    RAISE_TRANSPORT_ERRORS: bool = False
     # Dotted paths of classes that surround enqueue and execution, the outermost first.
     MIDDLEWARE: Sequence[str] = ()
     # How often a worker says that it is alive, and after how long silence others take its jobs.
@@ -160,6 +163,9 @@ def _validate(result: JobsSettings) -> None:
             f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "
             f"HEARTBEAT_SECONDS, which is {result.HEARTBEAT_SECONDS!r}."
         )
+    for name in ("IDEMPOTENCY_CHECKS_ARGUMENTS", "RAISE_TRANSPORT_ERRORS"):
+        if not isinstance(getattr(result, name), bool):
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be True or False, not {getattr(result, name)!r}.")
     if isinstance(result.MIDDLEWARE, str) or not all(isinstance(each, str) for each in result.MIDDLEWARE):
         raise ConfigurationError(f"{SETTING}['MIDDLEWARE'] must be a list of dotted paths, not {result.MIDDLEWARE!r}.")
     if not isinstance(result.QUEUES, Mapping) or not all(

@@ -106,6 +106,7 @@ def job(
     *,
     takes_context: Literal[True],
     name: str | None = None,
+    aliases: Iterable[str] = (),
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     sandbox: bool | Sandbox = False,
@@ -118,6 +119,7 @@ def job(
     *,
     takes_context: Literal[False] = False,
     name: str | None = None,
+    aliases: Iterable[str] = (),
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     sandbox: bool | Sandbox = False,
@@ -131,6 +133,7 @@ def job(
     *,
     takes_context: bool = False,
     name: str | None = None,
+    aliases: Iterable[str] = (),
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     batch: Batch | None = None,
@@ -140,6 +143,7 @@ def job(
     """Make a function, `def` or `async def`, a job.
 
     `name`: what the rows call it, the dotted path unless given; give one before you move or rename the function.
+    `aliases`: names that it had before, so that jobs which were stored under them still run.
     `sensitive`: parameters whose values the admin, commands and messages hide; "return" hides the result.
     `atomic`: the body runs in a transaction on the job database, and the job succeeds in that same one; `def` only.
     `batch`: Batch(...): the function gets a list of BatchItems, each a job that was enqueued with arguments of its own.
@@ -151,7 +155,7 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, sensitive, atomic, batch, sandbox, options)
+        spec = _make_spec(function, takes_context, name, aliases, sensitive, atomic, batch, sandbox, options)
         register(spec)
         return JobFunction(spec)
 
@@ -162,6 +166,7 @@ def _make_spec(
     function: Callable[..., Any],
     takes_context: bool,
     name: str | None,
+    aliases: Iterable[str],
     sensitive: Iterable[str],
     atomic: bool,
     batch: Batch | None,
@@ -194,6 +199,7 @@ def _make_spec(
         function=function,
         options=make_options(plain, whose=whose),
         signature=signature,
+        aliases=_former_names(aliases, job_name, whose),
         sensitive=_sensitive_names(sensitive, signature, whose),
         takes_context=takes_context,
         is_async=iscoroutinefunction(function),
@@ -242,6 +248,20 @@ def _check_batch(function: Callable[..., Any], batch: object, others: dict[str, 
         inspect.signature(function).bind([])
     except TypeError:
         raise InvalidOption(f"{whose}: a batch calls its function with one argument, a list of BatchItems.") from None
+
+
+def _former_names(names: Iterable[str], job_name: str, whose: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise InvalidOption(f"{whose}: aliases must be a list of names, not {names!r}. Write [{names!r}].")
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
+            raise InvalidOption(f"{whose}: an alias must be 1 to 200 letters, digits or _ . : -, not {name!r}.")
+        if name == job_name:
+            raise InvalidOption(
+                f"{whose}: the alias {name!r} is its name already. Aliases are names that it had before."
+            )
+    return found
 
 
 def _sensitive_names(names: Iterable[str], signature: inspect.Signature, whose: str) -> frozenset[str]:

@@ -13,6 +13,9 @@ from django_jobs.lifecycle import dispatching
 from django_jobs.transports import current
 from django_jobs.transports.base import Bell, Taken, Transport
 
+# Under what the transport is kept that the settings of a test name.
+KEY = (os.getpid(), "memory:", "recorded")
+
 
 class RecordingTransport(Transport):
     """Keeps each announcement as one list; `away` it cannot be reached, `flushed` it has lost its memory."""
@@ -36,7 +39,15 @@ class RecordingTransport(Transport):
             raise TransportError("Nobody is there.")
         self.announced.append(list(bells))
 
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         return Taken()
 
     def wait(self, queue_names: Sequence[str], seconds: float) -> None: ...
@@ -58,16 +69,20 @@ class RecordingTransport(Transport):
         return "recording"
 
 
+def install(recording: RecordingTransport) -> None:
+    """Ring into this one: again after a change of the settings, which forgets all transports."""
+    current._transports[KEY] = recording
+
+
 @pytest.fixture(autouse=True)
 def transport(settings: Any) -> Iterator[RecordingTransport]:
     """Ring here and nowhere else."""
-    options = {"TRANSPORT": "memory:", "PREFIX": "recorded"}
+    options = dict(zip(("TRANSPORT", "PREFIX"), KEY[1:], strict=True))
     # Workers here are rows that beat once: they live for as long as a slow machine takes.
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **options, "DEAD_AFTER_SECONDS": 60.0}
     recording = RecordingTransport()
-    key = (os.getpid(), options["TRANSPORT"], options["PREFIX"])
-    current._transports[key] = recording
+    install(recording)
     dispatching._transport_is_away = False
     yield recording
-    current._transports.pop(key, None)
+    current._transports.pop(KEY, None)
     dispatching._transport_is_away = False

@@ -66,6 +66,15 @@ TEMPLATES = [
 ROOT_URLCONF = "tests.project.urls"
 STATIC_URL = "static/"
 
+# Workers that are to say all that they do.
+if level := os.environ.get("DJANGO_JOBS_TEST_LOG"):
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"console": {"class": "logging.StreamHandler"}},
+        "loggers": {"django_jobs": {"handlers": ["console"], "level": level}},
+    }
+
 DJANGO_JOBS = {
     "TRANSPORT": REDIS or "embedded:",
     "PREFIX": f"test_{RUN}",

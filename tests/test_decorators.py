@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from django_jobs import Fixed, JobFunction, job
+from django_jobs.definitions.registry import get_spec, job_names
 from django_jobs.errors import DuplicateJobName, InvalidOption, NotAvailableYet
 from tests import samples
 from tests.samples import mail, note
@@ -200,3 +201,44 @@ def test_a_class_that_is_to_be_retried_and_not_to_be_retried_is_refused():
 def test_what_belongs_to_the_function_is_refused_in_a_call(option):
     with pytest.raises(InvalidOption, match=rf"samples\.note\.using\(\): the option '{option}' goes on @job alone"):
         note.using(**{option: ValueError})
+
+
+def test_a_job_is_known_by_the_names_that_it_had_before():
+    @job(name="shop.mail.send", aliases=["shop.jobs.send", "shop.send_mail"])
+    def send() -> None: ...
+
+    assert [get_spec(name) for name in ("shop.jobs.send", "shop.send_mail")] == [send.spec] * 2
+    assert send.name == "shop.mail.send"
+    assert {"shop.mail.send", "shop.jobs.send", "shop.send_mail"} <= set(job_names())
+
+
+@pytest.mark.parametrize(
+    ("aliases", "complaint"),
+    [
+        ("shop.send", "aliases must be a list of names, not 'shop.send'. Write ['shop.send']."),
+        (["no name"], "an alias must be 1 to 200 letters"),
+        ([7], "not 7"),
+        (["shop.send"], "the alias 'shop.send' is its name already"),
+    ],
+)
+def test_an_alias_that_cannot_be_one_is_told(aliases, complaint):
+    with pytest.raises(InvalidOption) as caught:
+        job(name="shop.send", aliases=aliases)(nothing)
+    assert complaint in str(caught.value)
+
+
+def nothing() -> None: ...
+
+
+def test_an_alias_that_another_function_has_is_told_to_go():
+    job(name="shop.one")(nothing)
+
+    def two() -> None: ...
+
+    with pytest.raises(DuplicateJobName, match=r"The job name 'shop\.one' of .* Take it out of the aliases\."):
+        job(name="shop.two", aliases=["shop.one"])(two)
+
+
+def test_an_alias_goes_on_the_decorator_alone():
+    with pytest.raises(InvalidOption, match="'aliases' goes on @job alone"):
+        job(name="shop.three")(nothing).using(aliases=["x"])

@@ -14,7 +14,9 @@ from types import ModuleType
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from django_jobs.conf import get_settings
+from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.worker.standing import LONGEST_ROUND_SECONDS
+from django_jobs.worker.supervisor import LONGEST_END_SECONDS
 from tests.bells import transport
 
 __all__ = ["transport"]
@@ -27,6 +29,7 @@ PAGES = sorted([*ROOT.glob("*.md"), ROOT / "example_project" / "README.md", *DOC
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+COMMAND_LIST = re.compile(r'\["python", "manage\.py", ([^\]\n]*)\]')
 COMMAND = re.compile(r"(?:manage\.py|django-admin) (\w[^`\n]*)")
 ENVIRONMENT = re.compile(r"tox run -e (\S+?)[`\s]")
 
@@ -106,6 +109,24 @@ def test_commands_on_a_page_exist_with_their_options(matches):
         name, *arguments = shlex.split(match)
         command = load_command_class(get_commands()[name], name)
         command.create_parser("manage.py", name).parse_args(arguments)
+
+
+@parametrized_by_page(COMMAND_LIST)
+def test_commands_that_a_container_runs_exist_with_their_options(matches):
+    for match in matches:
+        name, *arguments = ast.literal_eval(f"[{match}]")
+        load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
+
+
+def test_the_systemd_unit_is_one(tmp_path):
+    (unit,) = re.findall(r"```ini\n(.*?)```", (DOCS / "deployment.md").read_text(), re.DOTALL)
+    read = ConfigParser(interpolation=None, strict=True)
+    read.read_string(unit)
+    service = read["Service"]
+    assert (service["Type"], service["KillMode"]) == ("notify", "mixed")
+    assert float(service["TimeoutStopSec"]) > JobsSettings().GRACE_SECONDS + LONGEST_END_SECONDS
+    # The supervisor says that it goes round twice as often, and may be kept for so long.
+    assert float(service["WatchdogSec"]) > LONGEST_ROUND_SECONDS
 
 
 @parametrized_by_page(ENVIRONMENT)

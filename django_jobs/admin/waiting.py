@@ -69,3 +69,5 @@ def _workers_missing(job: Job, now: datetime) -> Iterator[str]:
         yield _("No live worker knows a job of this name.")
     elif not any(job.name in each.names for each in serving):
         yield _("No live worker of its queue knows a job of this name.")
+    elif all(each.quiet for each in serving):
+        yield _("Every live worker of its queue is quiet.")

@@ -1,9 +1,9 @@
-"""The workers: who lives, who died, and what each can run."""
+"""The workers: who lives, who died, what each can run, and what people ask of them."""
 
 from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import formatting
 from django_jobs.admin.read_only import ReadOnlyAdmin
+from django_jobs.admin.worker_verbs import QUIET, RESIZE, RESTART, RESUME, STOP, steer
 from django_jobs.definitions.durations import in_words
 from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.workers import Life
@@ -29,6 +30,11 @@ LIVES = {
     Life.STOPPED: ("cancelled", gettext_lazy("Stopped at %(moment)s")),
     Life.DEAD: ("failed", gettext_lazy("Dead since %(moment)s")),
 }
+ASKED = {
+    "quiet": ("retrying", gettext_lazy("Quiet")),
+    "stopping": ("running", gettext_lazy("Stopping")),
+    "restarting": ("running", gettext_lazy("Restarting")),
+}
 
 
 @admin.register(Worker)
@@ -36,6 +42,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_display = ("life", "host", "pid", "version", "shown_queues", "current_jobs", "beat")
     list_display_links = ("host",)
     ordering = ("-id",)
+    actions = ("quiet", "resume", "resize", "restart", "stop")
     fields = (
         ("life", "version", "concurrency"),
         ("host", "pid", "supervisor_pid"),
@@ -55,9 +62,10 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("state"))
     def life(self, worker: Worker) -> SafeString:
         life = workers.life(worker, formatting.seen_at(worker))
-        kind, text = LIVES[life]
+        asked = workers.asked_of(worker) if life is Life.ALIVE else ""
+        kind, text = ASKED.get(asked, LIVES[life])
         moment = localize(localtime(worker.dead_at)) if worker.dead_at else ""
-        return formatting.badge(kind, text % {"moment": moment})
+        return formatting.badge(kind, str(text) % {"moment": moment})
 
     @admin.display(description=gettext_lazy("last beat"))
     def beat(self, worker: Worker) -> str:
@@ -95,3 +103,32 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("job names"))
     def shown_names(self, worker: Worker) -> SafeString:
         return formatting.code("\n".join(worker.names))
+
+    def has_quiet_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "quiet")
+
+    def has_resize_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "resize")
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "stop")
+
+    @admin.action(description=gettext_lazy("Quiet: take nothing new"), permissions=["quiet"])
+    def quiet(self, request: HttpRequest, queryset: QuerySet[Worker]) -> HttpResponse | None:
+        return steer(self, request, QUIET, list(queryset))
+
+    @admin.action(description=gettext_lazy("Resume: take jobs again"), permissions=["quiet"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Worker]) -> HttpResponse | None:
+        return steer(self, request, RESUME, list(queryset))
+
+    @admin.action(description=gettext_lazy("Change concurrency of selected workers"), permissions=["resize"])
+    def resize(self, request: HttpRequest, queryset: QuerySet[Worker]) -> HttpResponse | None:
+        return steer(self, request, RESIZE, list(queryset))
+
+    @admin.action(description=gettext_lazy("Restart selected workers"), permissions=["stop"])
+    def restart(self, request: HttpRequest, queryset: QuerySet[Worker]) -> HttpResponse | None:
+        return steer(self, request, RESTART, list(queryset))
+
+    @admin.action(description=gettext_lazy("Stop selected workers"), permissions=["stop"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Worker]) -> HttpResponse | None:
+        return steer(self, request, STOP, list(queryset))

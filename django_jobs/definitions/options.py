@@ -26,7 +26,7 @@ NOT_AVAILABLE_YET = frozenset("concurrency group group_concurrency on_child_fail
 
 
 # They belong to the function: classes and names are never read from data.
-ON_JOB_ALONE = frozenset("atomic batch name no_retry_on retry_on sandbox sensitive takes_context".split())
+ON_JOB_ALONE = frozenset("aliases atomic batch name no_retry_on retry_on sandbox sensitive takes_context".split())
 
 
 class Unset(Enum):

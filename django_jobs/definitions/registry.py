@@ -23,6 +23,8 @@ class JobSpec:
     function: Callable[..., Any]
     options: JobOptions
     signature: inspect.Signature
+    # Names that it had before: rows may still carry them.
+    aliases: tuple[str, ...] = ()
     takes_context: bool = False
     is_async: bool = False
     # Body and success are one transaction on the job database.
@@ -56,14 +58,15 @@ _specs: dict[str, JobSpec] = {}
 
 
 def register(spec: JobSpec) -> None:
-    """Make a job known by its name. Raises DuplicateJobName when another function has it."""
-    known = _specs.get(spec.name)
-    if known is not None and known.path != spec.path:
-        raise DuplicateJobName(
-            f"The job name {spec.name!r} of {spec.path} is already taken by {known.path}. "
-            "Give one of them @job(name=...)."
-        )
-    _specs[spec.name] = spec
+    """Make a job known by its name and its aliases. Raises DuplicateJobName when another function has one of them."""
+    for name in (spec.name, *spec.aliases):
+        known = _specs.get(name)
+        if known is not None and known.path != spec.path:
+            raise DuplicateJobName(
+                f"The job name {name!r} of {spec.path} is already taken by {known.path}. "
+                f"{'Take it out of the aliases.' if name != spec.name else 'Give one of them @job(name=...).'}"
+            )
+    _specs.update(dict.fromkeys((spec.name, *spec.aliases), spec))
 
 
 def get_spec(name: str) -> JobSpec:
@@ -83,7 +86,7 @@ def find_spec(name: str) -> JobSpec | None:
 
 
 def job_names() -> list[str]:
-    """Return the names of all registered jobs, sorted."""
+    """Return the names of all registered jobs, sorted; those that they had before as well."""
     return sorted(_specs)
 
 

@@ -123,11 +123,18 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidArguments(
-            f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. "
-            "Has its signature changed since the job was enqueued?"
+            f"The stored arguments do not fit {spec.name}{spec.signature}: {error}. The job was stored with "
+            f"{_shape(args, kwargs)}, so its signature has changed since. Give new parameters a default, and keep old "
+            "ones until the last job that names them has run; then run this one again."
         ) from None
     read_arguments(spec, bound)
     return spec, make_context(claim, list(bound.args), bound.kwargs)
+
+
+def _shape(args: list[Any], kwargs: dict[str, Any]) -> str:
+    """Tell of a call how many arguments it has and how they are named, and none of their values."""
+    named = f"the arguments {', '.join(kwargs)} by name" if kwargs else "none by name"
+    return f"{len(args)} arguments by position and {named}"
 
 
 def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:

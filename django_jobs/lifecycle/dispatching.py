@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_jobs.conf import get_settings
 from django_jobs.errors import TransportError
 from django_jobs.models import Job
 from django_jobs.signals import jobs_enqueued
@@ -23,18 +24,22 @@ _transport_is_away = False
 
 def ring(bells: Sequence[Bell]) -> bool:
     """Announce bells now. If the transport is away, say so once and return False: the sweep rings later."""
+    return _try_to_ring(bells) is None
+
+
+def _try_to_ring(bells: Sequence[Bell]) -> TransportError | None:
     global _transport_is_away
     if not bells:
-        return True
+        return None
     try:
         get_transport().announce(bells)
     except TransportError as error:
         if not _transport_is_away:
             logger.warning("Jobs are stored but could not be rung; workers will find them in the table. %s", error)
         _transport_is_away = True
-        return False
+        return error
     _transport_is_away = False
-    return True
+    return None
 
 
 def forget_bells(queue_name: str) -> bool:
@@ -56,7 +61,7 @@ def ring_on_commit(using: str, bells: Sequence[Bell], jobs: Sequence[Job] = ()) 
         batch.jobs += jobs
     batch.may_have_lost_some |= bool(connection.savepoint_ids)
     # Every enqueue registers it: a registration of the first one alone would die with a savepoint around it.
-    transaction.on_commit(batch.ring, using=using, robust=True)
+    transaction.on_commit(batch.ring, using=using, robust=not get_settings().RAISE_TRANSPORT_ERRORS)
 
 
 def bells_of_new(jobs: Sequence[Job]) -> list[Bell]:
@@ -77,15 +82,17 @@ class Batch:
         self.rung = False
 
     def ring(self) -> None:
-        """Ring all; further calls do nothing."""
+        """Ring all; further calls do nothing. Raises TransportError where the settings want it."""
         if self.rung:
             return
         self.rung = True
         if self.may_have_lost_some:
             self._forget_rolled_back()
-        ring(self.bells)
+        error = _try_to_ring(self.bells)
         if self.jobs:
             jobs_enqueued.send_robust(sender=None, jobs=self.jobs)
+        if error is not None and get_settings().RAISE_TRANSPORT_ERRORS:
+            raise error
 
     def _forget_rolled_back(self) -> None:
         """A savepoint may have been rolled back since: the table knows what is left."""

@@ -1,9 +1,7 @@
 """Can every part be reached, and what is late? For commands and probes: it looks and changes nothing."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from django.core.checks import ERROR, run_checks
 from django.db import Error as AnyDatabaseError
@@ -15,42 +13,20 @@ from django_jobs.conf import SETTING, get_settings
 from django_jobs.definitions.durations import in_words
 from django_jobs.errors import ConfigurationError, TransportError
 from django_jobs.lifecycle import workers
+from django_jobs.lifecycle.findings import Finding, Status
 from django_jobs.lifecycle.waiting import Due, due, queues_with_ready_jobs
 from django_jobs.lifecycle.workers import Life
 from django_jobs.models import Queue, Worker
 from django_jobs.transitions.claiming import now
+from django_jobs.transitions.counting import connection_counts
 from django_jobs.transports import get_transport
 
 APP = "django_jobs"
 LATE_SECONDS = 60.0
 # Clocks that are kept by NTP differ by milliseconds.
 CLOCKS_DIFFER_SECONDS = 5.0
-# Without these nothing can be said about the jobs.
-BOOK = ("settings", "database", "migrations")
-
-
-class Status(StrEnum):
-    """Late: it works, but jobs start later than they should. Failed: it does not work."""
-
-    OK = "ok"
-    LATE = "late"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one part is like, what to do about it, and the numbers behind it."""
-
-    part: str
-    status: Status
-    told: str
-    advice: str = ""
-    facts: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def leaves_all_open(self) -> bool:
-        """Whether nothing can be said about the jobs."""
-        return self.part in BOOK and self.status is Status.FAILED
+# A server that has so many of its connections is about to refuse some.
+FULL_SHARE = 0.9
 
 
 def examine(late_seconds: float = LATE_SECONDS) -> Iterator[Finding]:
@@ -156,6 +132,7 @@ def _jobs(using: str, late: timedelta) -> Iterator[Finding]:
     rows = workers.not_dead(using)
     alive = [each for each in rows if workers.life(each, present) is Life.ALIVE]
     yield _workers(rows, alive, present)
+    yield _connections(using, alive)
     yield _running(using, alive)
     known = workers.known_queues(using)
     paused = set(Queue.objects.using(using).filter(paused=True).values_list("name", flat=True))
@@ -163,7 +140,7 @@ def _jobs(using: str, late: timedelta) -> Iterator[Finding]:
     suspects: list[Due] = []
     for name in sorted({*known, *queues_with_ready_jobs(using)}):
         waiting, serving = due(using, name, present), workers.serving(alive, name, known)
-        yield _queue(name, waiting, present, late, is_paused=name in paused, is_served=bool(serving), known=known)
+        yield _queue(name, waiting, present, late, is_paused=name in paused, serving=serving, known=known)
         if name in paused:
             continue
         suspects.append(due(using, name, present, suspect=True))
@@ -196,6 +173,21 @@ def _workers(rows: Collection[Worker], alive: Collection[Worker], present: datet
     )
 
 
+def _connections(using: str, alive: Collection[Worker]) -> Finding:
+    """Compare what the workers may come to hold with what the server takes."""
+    supervisors = {(each.host, each.supervisor_pid) for each in alive}
+    most = workers.most_connections([each.concurrency for each in alive], supervisors=len(supervisors))
+    told, facts = f"the workers open {most} at most", {"workers_at_most": most}
+    status, advice = Status.OK, ""
+    if counts := connection_counts(using):
+        count, limit = counts
+        facts |= {"open": count, "limit": limit}
+        told = f"{told}; the server has {count} of {limit}"
+        if most > limit or count >= limit * FULL_SHARE:
+            status, advice = Status.LATE, "Raise its max_connections, or have fewer processes or less concurrency."
+    return Finding(part="connections", status=status, told=told, advice=advice, facts=facts)
+
+
 def _running(using: str, alive: Collection[Worker]) -> Finding:
     running = workers.running_jobs(using)
     living = {each.pk for each in alive}
@@ -221,22 +213,25 @@ def _queue(
     late: timedelta,
     *,
     is_paused: bool,
-    is_served: bool,
+    serving: Collection[Worker],
     known: Collection[str],
 ) -> Finding:
     age = _age(waiting, present)
-    facts = {**_numbers(waiting, age), "paused": is_paused, "served": is_served}
+    facts = {**_numbers(waiting, age), "paused": is_paused, "served": bool(serving)}
     told = f"{waiting}, for up to {in_words(age)}" if waiting.seen else "nothing is due"
     status, advice = Status.OK, ""
     if is_paused:
         told = f"paused; {told}"
-    elif waiting.seen and not is_served:
+    elif waiting.seen and not serving:
         status, told = Status.FAILED, f"{told}; no living worker serves it"
         advice = (
             f"Start one: manage.py runworkers --queue {name}"
             if name in known
             else f"Nothing declares it. Name it in {SETTING}['QUEUES'], or cancel its jobs."
         )
+    elif waiting.seen and all(each.quiet for each in serving):
+        status, told = Status.LATE, f"{told}; every living worker that serves it is quiet"
+        advice = "Let them take jobs again: manage.py jobworkers resume --all"
     elif age > late:
         status = Status.LATE
         advice = f"See what keeps its workers busy, or start more: manage.py jobs list --state running --queue {name}"

@@ -16,6 +16,9 @@ class Worker(models.Model):
     # The jobs it can run, so that one can see which rows no worker can.
     names = models.JSONField(_("job names"), default=list)
     concurrency = models.PositiveIntegerField(_("concurrency"), default=1)
+    # What people ask of it. It looks about every second.
+    quiet = models.BooleanField(_("quiet"), default=False)
+    asked_to = models.CharField(_("asked to"), max_length=10, default="", blank=True)
     started_at = models.DateTimeField(_("started at"))
     beat_at = models.DateTimeField(_("last beat"))
     dead_at = models.DateTimeField(_("dead since"), null=True, blank=True)
@@ -26,6 +29,11 @@ class Worker(models.Model):
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
         default_permissions = ("view",)
+        permissions = [
+            ("quiet_worker", _("Can quiet and resume workers")),
+            ("stop_worker", _("Can stop and restart workers")),
+            ("resize_worker", _("Can change the concurrency of workers")),
+        ]
         ordering = ["-id"]
         indexes = [
             # Who is alive? Dead rows pile up until they are pruned.

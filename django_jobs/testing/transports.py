@@ -44,16 +44,18 @@ class Taker:
         self.id = uuid4()
         self.received = 0
 
-    def take(self, *queue_names: str, limit: int = 100, seconds: float = 0) -> Taken:
+    def take(self, *queue_names: str, limit: int = 100, seconds: float = 0, shares: Sequence[int] = ()) -> Taken:
         """Take at `seconds` after NOW."""
-        taken = self.take_and_lose_the_answer(*queue_names, limit=limit, seconds=seconds)
+        taken = self.take_and_lose_the_answer(*queue_names, limit=limit, seconds=seconds, shares=shares)
         self.received += 1
         return taken
 
-    def take_and_lose_the_answer(self, *queue_names: str, limit: int = 100, seconds: float = 0) -> Taken:
+    def take_and_lose_the_answer(
+        self, *queue_names: str, limit: int = 100, seconds: float = 0, shares: Sequence[int] = ()
+    ) -> Taken:
         """Take, without ever knowing about the answer that the test gets to see."""
         now = NOW + timedelta(seconds=seconds)
-        taken = self.transport.take(self.id, queue_names or ("default",), limit, now, self.received)
+        taken = self.transport.take(self.id, queue_names or ("default",), limit, now, self.received, shares)
         assert taken is not None, "Who hands out answers every take."
         return taken
 
@@ -134,6 +136,25 @@ class HandingOutContract(TransportContract):
         only = bell()
         transport.announce([only])
         assert Taker(transport).take("default", "default").ids == ids(only)
+
+    def test_while_all_queues_have_bells_each_gives_its_share(self, transport: Transport) -> None:
+        first, second = [bell("first", seconds=-n) for n in range(9)], [bell("second", seconds=-n) for n in range(9)]
+        transport.announce([*first, *second])
+        taker = Taker(transport)
+        for _ in range(2):
+            ids = taker.take("first", "second", limit=4, shares=[3, 1]).ids
+            assert [sum(each.id in ids for each in queue) for queue in (first, second)] == [3, 1]
+        assert taker.take("first", "second", limit=1, shares=[0, 1]).ids[0] in {each.id for each in second}
+
+    def test_what_a_queue_cannot_give_of_its_share_comes_from_the_others_in_their_order(
+        self, transport: Transport
+    ) -> None:
+        first, second, third = bell("first"), bell("second"), [bell("third", seconds=n - 9) for n in range(9)]
+        transport.announce([first, second, *third])
+        taker = Taker(transport)
+        taken = taker.take("first", "second", "third", limit=6, shares=[4, 1, 1])
+        assert taken == Taken(ids(first, second, *third[:4]), rest=0.0)
+        assert taker.take("first", "second", "third", limit=6, shares=[6, 0, 0]).ids == ids(*third[4:])
 
     def test_no_more_than_the_limit_is_handed_out_and_the_rest_is_told(self, transport: Transport) -> None:
         bells = [bell("first"), bell("second"), bell("third")]

@@ -40,7 +40,7 @@ def claim_ids(
     *,
     begin_later: Sequence[str] = (),
 ) -> list[Claim]:
-    """Claim those of the ids that may start now, `limit` at most, in their order, if the worker is alive.
+    """Claim those of the ids that may start now, the first `limit` of them, in their order, if the worker is alive.
 
     `begin_later`: of these names, claims wait for others before their bodies `begin`.
     """
@@ -49,13 +49,14 @@ def claim_ids(
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     due = f"run_after <= {sql.later(str(TOLERATED_SECONDS))}"
+    order = "rank, id" if limit is None or limit >= len(ids) else sql.place("id", ids)
     claims = _claim(
         sql,
         worker,
         names,
         f"{among} AND {due}",
         parameters,
-        order="rank, id",
+        order=order,
         limit=limit,
         suspect=False,
         begin_later=begin_later,
@@ -72,31 +73,54 @@ def claim_due(
     names: Sequence[str] | None,
     *,
     suspect: bool = False,
+    shares: Sequence[int] = (),
     begin_later: Sequence[str] = (),
 ) -> list[Claim]:
     """Look into the table and claim up to `limit` jobs that are due: queues as given, best rank first within each.
 
-    `names` are the jobs that the worker can run; None: any. `begin_later`: as for `claim_ids`.
+    `names` are the jobs that the worker can run; None: any. `shares`: as in a transport's `take`. `begin_later`: as
+    for `claim_ids`.
     """
-    sql = dialect(using)
     present = now(using)
     claims: list[Claim] = []
-    for queue_name in queue_names:
-        for first, last in due_ranges(using, queue_name, present, suspect=suspect):
-            found = _claim(
-                sql,
-                worker,
-                names,
-                "queue_name = %s AND rank BETWEEN %s AND %s",
-                [queue_name, first, last],
-                order="rank, id",
-                limit=limit - len(claims),
-                suspect=suspect,
-                begin_later=begin_later,
-            )
-            claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
-            if len(claims) >= limit:
-                return claims
+    exhausted: set[str] = set()
+    for queue_name, share in (*zip(queue_names, shares), *((name, limit) for name in queue_names)):  # noqa: B905
+        most = min(share, limit - len(claims))
+        if most > 0 and queue_name not in exhausted:
+            found = _claim_due_in(using, worker, queue_name, most, names, present, suspect, begin_later)
+            claims += found
+            if len(found) < most:
+                exhausted.add(queue_name)
+    return claims
+
+
+def _claim_due_in(
+    using: str,
+    worker: UUID,
+    queue_name: str,
+    limit: int,
+    names: Sequence[str] | None,
+    present: datetime,
+    suspect: bool,
+    begin_later: Sequence[str],
+) -> list[Claim]:
+    sql = dialect(using)
+    claims: list[Claim] = []
+    for first, last in due_ranges(using, queue_name, present, suspect=suspect):
+        found = _claim(
+            sql,
+            worker,
+            names,
+            "queue_name = %s AND rank BETWEEN %s AND %s",
+            [queue_name, first, last],
+            order="rank, id",
+            limit=limit - len(claims),
+            suspect=suspect,
+            begin_later=begin_later,
+        )
+        claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
+        if len(claims) >= limit:
+            break
     return claims
 
 

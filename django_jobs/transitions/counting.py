@@ -38,3 +38,8 @@ def waiting(using: str, present: datetime, queue_name: str | None = None) -> Ite
     )
     for name, ready, due, oldest in rows:
         yield Waiting(name, ready, int(due), None if oldest is None else due_at(BAND_SIZE + int(oldest)))
+
+
+def connection_counts(using: str) -> tuple[int, int] | None:
+    """Return how many connections the database server has and how many it takes; None where there is no server."""
+    return dialect(using).connection_counts()

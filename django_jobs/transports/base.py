@@ -50,8 +50,19 @@ class Transport(ABC):
         """Ring for jobs that are, or within minutes will be, due. Ringing twice changes nothing."""
 
     @abstractmethod
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         """Hand out up to `limit` ids due at `now`, best rank first in each queue, queues in the order given.
+
+        `shares`: how many each queue gives first; what is missing then is taken in the order of the queues. Without
+        them the first one may fill the limit. Each queue is named once.
 
         `batch` is the number of answers that this taker has received: an answer that got lost on its way is given
         again. So a taker, known by an id that nobody used before, counts from 0 and takes one after the other.

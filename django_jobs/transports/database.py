@@ -20,7 +20,15 @@ class DatabaseTransport(Transport):
         """Wake the waiting worker of this process; those of other processes look by themselves."""
         self._rung.set()
 
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         return None
 
     def wait(self, queue_names: Sequence[str], seconds: float) -> None:

@@ -32,13 +32,21 @@ class MemoryTransport(Transport):
                 self._queues[bell.queue_name].put(bell.rank, bell.id)
             self._mark({bell.queue_name for bell in bells})
 
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         with self._changed:
             number, bells = self._answers.get(taker, (0, []))
             if number != batch + 1 or not bells:
                 bells = []
-                for name in queue_names:
-                    due = self._queues[name].pop_due(now, limit - len(bells))
+                for name, most in (*zip(queue_names, shares), *((name, limit) for name in queue_names)):  # noqa: B905
+                    due = self._queues[name].pop_due(now, min(most, limit - len(bells)))
                     bells += [Bell(id_, name, rank) for rank, id_ in due]
                 self._answers[taker] = batch + 1, bells
             rests = {name: self._queues[name].rest(now) for name in queue_names}

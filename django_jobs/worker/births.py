@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 from django_jobs import clock
+from django_jobs.lifecycle.workers import MOST_CONCURRENCY
 from django_jobs.worker import child
-from django_jobs.worker.board import Board, make_board_file
+from django_jobs.worker.board import KINDS, Board, make_board_file
 from django_jobs.worker.interpreters import command
 from django_jobs.worker.plan import Plan
 
@@ -36,8 +38,11 @@ class Child:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.started_at = clock.monotonic()
-        # Threads, coroutines and sandboxes have slots of their own.
-        descriptor = make_board_file(3 * plan.concurrency)
+        # Another process was started to take its place, and does so as soon as it can.
+        self.is_relieved = False
+        self.is_to_be_relieved = False
+        # As many slots as it may ever be told to use.
+        descriptor = make_board_file(KINDS * max(plan.concurrency, MOST_CONCURRENCY))
         reading, self._lifeline = os.pipe()
         handed = {"board": descriptor, "lifeline": reading, "plan": plan.to_text()}
         line, environment = command(child.__name__, handed)
@@ -53,6 +58,17 @@ class Child:
 
     def is_gone(self) -> bool:
         return self.process.poll() is not None
+
+    @property
+    def wants_relief(self) -> bool:
+        """Whether another process is to take its place: because it says so, or somebody else did."""
+        return self.is_to_be_relieved or self.board.wants_relief
+
+    def plan_of_successor(self) -> Plan:
+        """Return its plan with what people have asked of it since."""
+        if not self.board.concurrency:
+            return self.plan  # it did not get so far as to hear anything
+        return replace(self.plan, concurrency=self.board.concurrency, quiet=self.board.is_quiet)
 
     def signal(self, number: int) -> None:
         if not self.is_gone():

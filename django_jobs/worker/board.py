@@ -34,9 +34,16 @@ _OTHERS_SIZE = _COUNT.size + MOST_MEMBERS * _ID_SIZE
     _FAILED_AT,
     _LEFT_AT,
     _HURRY_AT,
+    _STOP_AT,
+    _RELIEF_AT,
+    _DISMISSED_AT,
+    _CONCURRENCY_AT,
+    _QUIET_AT,
     _SLOTS_AT,
-) = range(0, 160, 16)
+) = range(0, 240, 16)
 _NOBODY = b"\0" * 16
+# Threads, coroutines and sandboxes have slots of their own.
+KINDS = 3
 
 
 def make_board_file(slots: int) -> int:
@@ -89,6 +96,19 @@ class Board:
         """Say that the child has nothing in hand any more and has said goodbye: its end is no death."""
         _COUNT.pack_into(self._memory, _LEFT_AT, 1)
 
+    def ask_for_relief(self) -> None:
+        """Say that another process is to take the child's place; until then it works on."""
+        _COUNT.pack_into(self._memory, _RELIEF_AT, 1)
+
+    def dismiss(self) -> None:
+        """Say that nobody is to take the child's place."""
+        _COUNT.pack_into(self._memory, _DISMISSED_AT, 1)
+
+    def obey(self, concurrency: int, quiet: bool) -> None:
+        """Say how many jobs run here at once now, and whether nothing new is taken: so it goes on in a successor."""
+        _COUNT.pack_into(self._memory, _CONCURRENCY_AT, concurrency)
+        _COUNT.pack_into(self._memory, _QUIET_AT, quiet)
+
     # Written by the supervisor.
 
     def beat(self, no_judging_until: float) -> None:
@@ -103,6 +123,10 @@ class Board:
     def hurry(self) -> None:
         """Tell the child not to wait any longer for what still runs."""
         _COUNT.pack_into(self._memory, _HURRY_AT, 1)
+
+    def stop(self) -> None:
+        """Tell the child that everybody stops: the time that what runs may still take begins now."""
+        _TIME.pack_into(self._memory, _STOP_AT, clock.monotonic())
 
     # Read by both.
 
@@ -122,6 +146,26 @@ class Board:
     @property
     def is_hurried(self) -> bool:
         return bool(_COUNT.unpack_from(self._memory, _HURRY_AT)[0])
+
+    @property
+    def stop_asked_at(self) -> float | None:
+        return float(_TIME.unpack_from(self._memory, _STOP_AT)[0]) or None
+
+    @property
+    def wants_relief(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _RELIEF_AT)[0])
+
+    @property
+    def is_dismissed(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _DISMISSED_AT)[0])
+
+    @property
+    def concurrency(self) -> int:
+        return int(_COUNT.unpack_from(self._memory, _CONCURRENCY_AT)[0])
+
+    @property
+    def is_quiet(self) -> bool:
+        return bool(_COUNT.unpack_from(self._memory, _QUIET_AT)[0])
 
     @property
     def last_beat(self) -> float:
@@ -156,7 +200,7 @@ class Board:
         self._memory.close()
 
     def _slots(self) -> list[tuple[list[UUID], float, float]]:
-        slots = (_SLOT.unpack_from(self._memory, _SLOTS_AT + slot * _SLOT.size) for slot in range(self.slots))
+        slots = _SLOT.iter_unpack(self._memory[_SLOTS_AT : self._others_at(0)])
         return [
             ([UUID(bytes=raw), *self._others(slot)], since, deadline)
             for slot, (raw, since, deadline) in enumerate(slots)

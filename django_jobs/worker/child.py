@@ -29,6 +29,10 @@ def main() -> None:
     child = handed()
     # The supervisor hears the terminal's Ctrl-C and passes it on as SIGTERM, in its own time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # These are for the supervisor alone, and whoever sends them to the whole group shall not end the children. No
+    # SIG_IGN: the programs that bodies start would inherit it.
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: None)
 
     django.setup()
 

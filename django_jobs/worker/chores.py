@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
@@ -17,6 +17,7 @@ from django_jobs.lifecycle.deduplicating import settle_overdue_keys
 from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
+from django_jobs.lifecycle.workers import Orders
 from django_jobs.transitions.chores import claim_chore
 from django_jobs.transitions.steering import asked_to_cancel
 from django_jobs.transports import Transport
@@ -44,8 +45,17 @@ LEASE_SECONDS = 15.0
 class Chores(Service):
     name = "chores"
 
-    def __init__(self, transport: Transport, incarnation: Incarnation, watch: QueueWatch, board: Board) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        incarnation: Incarnation,
+        watch: QueueWatch,
+        board: Board,
+        *,
+        obey: Callable[[Orders], None] = lambda orders: None,
+    ) -> None:
         super().__init__()
+        self._obey = obey
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
         self._next = dict.fromkeys(("look around", "rescue", "settle keys", "ageing", "expire", "prune"), 0.0)
         if transport.hands_out:
@@ -85,6 +95,7 @@ class Chores(Service):
         if self._is_time("look around", 1.0):
             self._watch.refresh()
             self._incarnation.synchronize()
+            self._obey(self._incarnation.ask_for_orders())
             self._hear_of_cancels()
 
     def _hear_of_cancels(self) -> None:
@@ -109,6 +120,8 @@ class Chores(Service):
             count += rung
             claim_chore(using, "ring all", LEASE_SECONDS, renew=True)
         self._transport.open()
+        # If it loses its memory again, nobody has to wait for the end of this lease.
+        claim_chore(using, "ring all", 0.0, renew=True)
         logger.info("The transport was empty; %s jobs were rung again.", count)
 
     def _sweep_one_page(self) -> None:

@@ -41,6 +41,8 @@ class Desk:
         self._on_order = 0
         self._being_written = 0
         self._is_closed = False
+        # Nothing new is asked for; what is here already is run.
+        self.is_quiet = False
 
     @property
     def capacity(self) -> int:
@@ -50,7 +52,7 @@ class Desk:
     def room(self) -> int:
         """How many more ids can be taken now."""
         with self._lock:
-            return self._limit() - self._on_order - len(self._inbox) - self._look_for
+            return 0 if self.is_quiet else self._limit() - self._on_order - len(self._inbox) - self._look_for
 
     def places(self) -> int:
         """How many claims can be made now."""
@@ -113,7 +115,7 @@ class Desk:
     def ask_for_look(self, limit: int) -> None:
         """Ask for a claim by query of up to `limit` jobs."""
         with self._lock:
-            if not self._is_closed:
+            if not (self._is_closed or self.is_quiet):
                 self._look_for = max(self._look_for, limit)
 
     def orders(self) -> tuple[list[UUID], int]:

@@ -11,6 +11,7 @@ from django_jobs.transports import Taken, Transport
 from django_jobs.worker.desk import Desk
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.service import Service
+from django_jobs.worker.turns import Turns
 from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
@@ -33,19 +34,22 @@ class Fetcher(Service):
         desk: Desk,
         incarnation: Incarnation,
         watch: QueueWatch,
+        turns: Turns,
         *,
         on_offer: Callable[[], None],
     ) -> None:
         super().__init__()
         self._transport, self._desk, self._incarnation, self._watch = transport, desk, incarnation, watch
-        self._on_offer = on_offer
+        self._turns, self._on_offer = turns, on_offer
         self._batch = 0
         self._taker = incarnation.id
         self._next_look = 0.0
         self._retry = self._try_at = 0.0
 
     def step(self) -> float:
-        room = min(self._desk.appetite(), MOST_TAKEN)
+        # Of more than there is room for only the first are claimed, and turns would be lost.
+        most = self._turns.most
+        room = min(self._desk.appetite(), MOST_TAKEN) if most is None else min(self._desk.room(), most)
         if room <= 0:
             return 1.0  # the recorder wakes as soon as there is room
         queue_names = self._watch.open_queues()
@@ -67,7 +71,9 @@ class Fetcher(Service):
             self._transport.wake()
 
     def _fetch(self, queue_names: list[str], room: int) -> float:
-        taken = self._transport.take(self._taker, queue_names, room, self._incarnation.database_now(), self._batch)
+        queue_names, shares = self._turns.next(queue_names, room)
+        now = self._incarnation.database_now()
+        taken = self._transport.take(self._taker, queue_names, room, now, self._batch, shares)
         if self._retry:
             logger.warning("The transport is back.")
             self._retry = 0.0

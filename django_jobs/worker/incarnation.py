@@ -11,6 +11,7 @@ from django_jobs import clock
 from django_jobs.definitions.identifiers import uuid7
 from django_jobs.definitions.registry import job_names
 from django_jobs.lifecycle.rescuing import say_goodbye
+from django_jobs.lifecycle.workers import Orders, orders_of
 from django_jobs.models import Worker
 from django_jobs.transitions.claiming import now
 from django_jobs.worker.board import Board
@@ -29,11 +30,14 @@ class Incarnation:
         queue_names: Sequence[str],
         concurrency: int,
         names: Sequence[str] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self.using = using
         self.id: UUID = uuid7()
         self.names = job_names() if names is None else list(names)
-        self._board, self._queue_names, self._concurrency = board, list(queue_names), concurrency
+        self._board, self._queue_names = board, list(queue_names)
+        self.orders = Orders(concurrency, quiet)
         self._known_now: datetime
         self._known_at: float
 
@@ -49,12 +53,18 @@ class Incarnation:
             version=django_jobs.__version__,
             queues=self._queue_names,
             names=self.names,
-            concurrency=self._concurrency,
+            concurrency=self.orders.concurrency,
+            quiet=self.orders.quiet,
             started_at=self._known_now,
             beat_at=self._known_now,
         )
         if self._board is not None:
             self._board.set_worker(self.id)
+
+    def ask_for_orders(self) -> Orders:
+        """Return what people ask of this worker now, by its row."""
+        self.orders = orders_of(self.using, self.id) or self.orders
+        return self.orders
 
     def synchronize(self) -> None:
         """Learn the database's time."""

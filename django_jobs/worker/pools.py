@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
@@ -14,7 +15,7 @@ from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim, Ended, Outcome
 from django_jobs.definitions.registry import get_spec
 from django_jobs.execution.batches import aexecute_together, execute_together
-from django_jobs.worker.board import Board
+from django_jobs.worker.board import KINDS, Board
 from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
 from django_jobs.worker.sandbox.pool import IDLE_SECONDS as SANDBOX_IDLE_SECONDS
 from django_jobs.worker.sandbox.pool import Sandboxes
@@ -32,18 +33,23 @@ class Pools:
 
     def __init__(self, concurrency: int, board: Board, done: Done) -> None:
         self.threads = ThreadPool(concurrency, board, 0, done)
-        self.loop = LoopPool(concurrency, board, concurrency, done)
+        self.loop = LoopPool(concurrency, board, 1, done)
         self.sandboxes = Sandboxes(board, done)
         self.escorts = ThreadPool(
             concurrency,
             board,
-            2 * concurrency,
+            2,
             done,
             run_one=self._escort,
             on_idle=self.sandboxes.retire_idle,
             idle_seconds=SANDBOX_IDLE_SECONDS,
         )
         self._all = (self.threads, self.loop, self.escorts)
+
+    def resize(self, concurrency: int) -> None:
+        """Run so many of each kind at once from now on; what runs beyond that may end."""
+        for pool in self._all:
+            pool.resize(concurrency)
 
     def start(self, claims: Sequence[Claim]) -> None:
         """Queue claims; each starts as soon as there is a place."""
@@ -87,13 +93,13 @@ class Pools:
 
 
 class ThreadPool:
-    """A fixed number of threads over one queue: no future per job, a hand-over costs less than a microsecond."""
+    """A number of threads over one queue: no future per job, a hand-over costs less than a microsecond."""
 
     def __init__(
         self,
         size: int,
         board: Board,
-        first_slot: int,
+        kind: int,
         done: Done,
         *,
         run_one: Callable[[int, Together], None] | None = None,
@@ -101,20 +107,19 @@ class ThreadPool:
         idle_seconds: float | None = None,
     ) -> None:
         self.last_start = 0.0
-        self._board, self._done = board, done
+        self._size, self._board, self._done = size, board, done
         self._run_one, self._on_idle, self._idle_seconds = run_one or self._run_here, on_idle, idle_seconds
+        # None: look whether you are one too many.
         self._waiting: queue.SimpleQueue[Together | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, args=(first_slot + index,), name=f"django_jobs {index}", daemon=True)
-            for index in range(size)
-        ]
+        self._threads: dict[int, threading.Thread] = {}
+        self._free_slots = _slots(board, kind)
         self._started = False
+        self._lock = threading.Lock()
 
     def put(self, claims: Together) -> None:
         if not self._started:
             self._started, self.last_start = True, clock.monotonic()
-            for thread in self._threads:
-                thread.start()
+            self.resize(self._size)
         if self._waiting.empty():
             self.last_start = clock.monotonic()
         self._waiting.put(claims)
@@ -128,18 +133,30 @@ class ThreadPool:
                 return found
             found += claims or ()
 
+    def resize(self, size: int) -> None:
+        with self._lock:
+            self._size = size
+            while self._started and len(self._threads) < size:
+                slot = heappop(self._free_slots)
+                name = f"django_jobs {slot // KINDS}"
+                self._threads[slot] = threading.Thread(target=self._run, args=(slot,), name=name, daemon=True)
+                self._threads[slot].start()
+            for _ in range(len(self._threads) - size):
+                self._waiting.put(None)
+
     def stop(self) -> None:
-        for _ in self._threads:
-            self._waiting.put(None)
+        threads = list(self._threads.values())
+        self.resize(0)
         deadline = clock.monotonic() + JOIN_SECONDS
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(deadline - clock.monotonic(), 0.0))
+        for thread in threads:
+            thread.join(max(deadline - clock.monotonic(), 0.0))
 
     def _run(self, slot: int) -> None:
-        while (claims := self._next()) is not None:
-            self.last_start = clock.monotonic()
-            self._run_one(slot, claims)
+        while not self._leaves(slot):
+            claims = self._next()
+            if claims is not None:
+                self.last_start = clock.monotonic()
+                self._run_one(slot, claims)
         close_connections()
 
     def _run_here(self, slot: int, claims: Together) -> None:
@@ -155,6 +172,15 @@ class ThreadPool:
         for claim, outcome in zip(claims, outcomes, strict=True):
             self._done(Ended(claim, outcome, started, finished))
 
+    def _leaves(self, slot: int) -> bool:
+        """Leave if there are more threads than there shall be."""
+        with self._lock:
+            is_one_too_many = len(self._threads) > self._size
+            if is_one_too_many:
+                del self._threads[slot]
+                heappush(self._free_slots, slot)
+        return is_one_too_many
+
     def _next(self) -> Together | None:
         """Wait for a claim; an idle thread does not keep connections that a server would rather have back."""
         try:
@@ -165,14 +191,15 @@ class ThreadPool:
 
 
 class LoopPool:
-    """One event loop in a thread; a fixed number of slots, each with a thread of its own for the sync parts of Django.
+    """One event loop in a thread; a number of slots, each with a thread of its own for the sync parts of Django.
 
     Without that, one job's slow query would hold up the queries of all others (asgiref shares one thread).
     """
 
-    def __init__(self, size: int, board: Board, first_slot: int, done: Done) -> None:
+    def __init__(self, size: int, board: Board, kind: int, done: Done) -> None:
         self.last_start = 0.0
-        self._size, self._board, self._first_slot, self._done = size, board, first_slot, done
+        self._size, self._board, self._done = size, board, done
+        self._free_slots = _slots(board, kind)
         self._loop: asyncio.AbstractEventLoop | None = None
         # Other threads withdraw claims, even while a body holds up the loop; a ticket says that there may be one.
         self._waiting: deque[Together] = deque()
@@ -194,6 +221,11 @@ class LoopPool:
             while True:
                 found += self._waiting.popleft()
         return found
+
+    def resize(self, size: int) -> None:
+        self._size = size
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._fit)
 
     def cancel(self) -> None:
         """Cancel the bodies that run."""
@@ -219,9 +251,26 @@ class LoopPool:
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._tasks = {asyncio.create_task(self._slot(self._first_slot + index)) for index in range(self._size)}
+        self._fit()
         ready.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # some may come while these are waited for
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _fit(self) -> None:
+        """Have as many slots as there shall be; one too many ends after what it runs."""
+        while len(self._tasks) < self._size:
+            task = asyncio.create_task(self._slot(heappop(self._free_slots)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        for _ in range(len(self._tasks) - self._size):
+            self._tickets.put_nowait(None)
+
+    def _leaves(self, slot: int, task: asyncio.Task[None]) -> bool:
+        is_one_too_many = len(self._tasks) > self._size
+        if is_one_too_many:
+            self._tasks.discard(task)
+            heappush(self._free_slots, slot)
+        return is_one_too_many
 
     async def _slot(self, slot: int) -> None:
         me = asyncio.current_task()
@@ -229,12 +278,12 @@ class LoopPool:
         async with ThreadSensitiveContext() as context:
             try:
                 # A body under way takes the cancel for itself and ends well; the slot shall end all the same.
-                while not me.cancelling():
+                while not me.cancelling() and not self._leaves(slot, me):
                     await self._tickets.get()
                     try:
                         claims = self._waiting.popleft()
                     except IndexError:
-                        continue  # it was withdrawn
+                        continue  # it was withdrawn, or there are too many slots
                     await self._run_one(slot, claims)
                     if _has_thread(context):
                         await sync_to_async(care_for_connections)()
@@ -261,6 +310,11 @@ class LoopPool:
 def _begin(board: Board, slot: int, claims: Together) -> None:
     first, *others = claims
     board.begin(slot, first.id, first.timeout, [claim.id for claim in others])
+
+
+def _slots(board: Board, kind: int) -> list[int]:
+    """Return the numbers of all slots of a kind, as a heap: the lowest are used first."""
+    return list(range(kind, board.slots, KINDS))
 
 
 def _has_thread(context: ThreadSensitiveContext) -> bool:

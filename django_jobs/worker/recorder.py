@@ -32,6 +32,7 @@ from django_jobs.worker.desk import Desk
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.service import Service
+from django_jobs.worker.turns import Turns
 from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
@@ -57,6 +58,7 @@ class Recorder(Service):
         incarnation: Incarnation,
         watch: QueueWatch,
         board: Board,
+        turns: Turns,
         *,
         suspects_only: bool,
         reconcile_seconds: float,
@@ -68,7 +70,7 @@ class Recorder(Service):
         self.batches = Batches(desk, alone=suspects_only)
         self._batched = [name for name in incarnation.names if get_spec(name).batch is not None]
         self._next_unwanted = 0.0
-        self._resting = False
+        self._turns, self._resting = turns, False
         self._again: deque[tuple[float, Bell]] = deque()
         self._next_reconcile = clock.monotonic() + reconcile_seconds
         self._retry = 0.0
@@ -113,7 +115,7 @@ class Recorder(Service):
             self._desk.put_back_orders(ids)
             raise
         self._database_answers()
-        self._after(ended, settled, ids, claims, bool(look_for))
+        self._after(ended, settled, ids, claims, limit, bool(look_for))
         if ids and len(claims) < limit:
             self._desk.learn_yield(len(ids), len(claims))
         return LOCKED_SECONDS if settled.locked else 0.0
@@ -127,9 +129,10 @@ class Recorder(Service):
                 claims = claim_ids(using, me, ids, names, limit, begin_later=later)
             missing = min(look_for, limit) - len(claims)
             if missing > 0:
-                queue_names, alone = self._watch.open_queues(), self._suspects_only
-                claims += claim_due(using, me, queue_names, missing, names, suspect=alone, begin_later=later)
-            return claims
+                queues, shares = self._turns.next(self._watch.open_queues(), missing)
+                alone = self._suspects_only
+                claims += claim_due(using, me, queues, missing, names, suspect=alone, shares=shares, begin_later=later)
+            return self._turns.mixed(claims)
 
         if ids and not (ended or look_for):
             # So it is in an idle worker, where somebody waits for this one job.
@@ -140,7 +143,9 @@ class Recorder(Service):
         """Return the jobs that this worker can run now."""
         return self._pools.runnable(self._incarnation.names)
 
-    def _after(self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], looked: bool) -> None:
+    def _after(
+        self, ended: list[Ended], settled: Settled, ids: list[UUID], claims: list[Claim], limit: int, looked: bool
+    ) -> None:
         self._desk.hold(claims)
         self._desk.drop(each.claim for each, _ in settled.written)
         self._desk.drop(each.claim for each in settled.fenced)
@@ -149,7 +154,7 @@ class Recorder(Service):
         self._count(settled)
         self.dry = looked and not claims and self._desk.is_empty()
         claimed = {claim.id for claim in claims}
-        self._ring_later([id for id in ids if id not in claimed])
+        self._ring_later([id for id in ids if id not in claimed], crowded=len(claims) >= limit)
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
         if claims or ids:
             self._on_room()
@@ -222,15 +227,20 @@ class Recorder(Service):
             give_back_unknown(self._incarnation.using, self._incarnation.id, claims_in_hand(self._desk.claims()))
             self._database_answers()
 
-    def _ring_later(self, ids: list[UUID]) -> None:
-        """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled."""
+    def _ring_later(self, ids: list[UUID], *, crowded: bool) -> None:
+        """Look why taken ids were not claimed: what can still start is rung again, the rest has been settled.
+
+        `crowded`: there was no place for more, so that is why, and what waits is to be taken in its turn again.
+        """
         if not ids or self._suspects_only:
             return
         names = self._names()
         rows = in_transaction(self._incarnation.using, lambda: leftovers(self._incarnation.using, ids, names))
         now = clock.monotonic()
+        if crowded:
+            ring([Bell(row.id, row.queue_name, row.rank) for row in rows if row.startable and row.known])
         for row in rows:
-            if row.startable:
+            if row.startable and not (row.known and crowded):
                 delay = SOON_SECONDS if row.known else UNKNOWN_SECONDS
                 self._again.append((now + delay, Bell(row.id, row.queue_name, row.rank)))
         self._again = deque(sorted(self._again, key=lambda each: each[0]))

@@ -8,6 +8,7 @@ import math
 import os
 import select
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -16,22 +17,25 @@ from django.db import Error as AnyDatabaseError
 from django_jobs import clock
 from django_jobs.conf import get_settings
 from django_jobs.errors import TransportError
+from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.rescuing import rescue_worker
 from django_jobs.transitions.claiming import any_suspect
 from django_jobs.transitions.rescuing import beat
 from django_jobs.transports import get_transport
-from django_jobs.worker.births import Births, Child
-from django_jobs.worker.child import RECYCLED
+from django_jobs.worker.births import Child
 from django_jobs.worker.connections import close_connections, use_own_connection
-from django_jobs.worker.interpreters import cause_of_end
+from django_jobs.worker.crew import Crew
+from django_jobs.worker.orphans import reap_orphans
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.reloading import FileWatch
+from django_jobs.worker.standing import Listener, Standing
+from django_jobs.worker.titles import set_title
 from django_jobs.worker.watch import QueueWatch
 
 logger = logging.getLogger("django_jobs")
 
-# A child that lived no longer than this, and died under no body, died of itself.
-YOUNG_SECONDS = 5.0
+# So often at least it looks at its children, and sooner while one comes or goes.
+LOOK_SECONDS, SOON_SECONDS = 1.0, 0.1
 # Terminals and process managers send a signal twice; only one that comes later means "now".
 SECOND_SIGNAL_SECONDS = 2.0
 # A child that has not ended so long after its time does not hear: a body holds its interpreter, or the database it.
@@ -41,20 +45,21 @@ LONGEST_END_SECONDS = 30.0
 class Supervisor:
     """Keeps `plan.processes` children alive until it is told to stop, or in a burst until their work is done."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, listeners: Sequence[Listener] = ()) -> None:
         settings = get_settings()
         self.plan = plan
+        self.crew = Crew(plan)
+        self._listeners = listeners
         self.ended = self.failed = 0
         self._using = settings.DATABASE
         self._every, self._dead_after = settings.HEARTBEAT_SECONDS, settings.DEAD_AFTER_SECONDS
         self._watch = QueueWatch(self._using, plan.queue_names)
         self._files = FileWatch() if plan.autoreload else None
-        self._children: list[Child] = []
         self._to_bury: list[Child] = []
         self._stop_asked_at: float | None = None
         self._kill_at = math.inf
-        self._ended_bursts = 0
-        self._births, self._suspects_births = Births(), Births()
+        # What a signal has asked for and the database has not heard of yet.
+        self._quiet_asked: bool | None = None
         self._next_beat = 0.0
         self._database_is_away = False
         self._last_good_beat = clock.monotonic()
@@ -64,11 +69,12 @@ class Supervisor:
     def run(self) -> None:
         """Start, watch and end the children. Must run in the main thread, for it handles the signals."""
         use_own_connection(self._using)
+        set_title(f"supervisor: {', '.join(self.plan.queue_names) or 'all queues'}")
         reading, writing = os.pipe()
         for descriptor in (reading, writing):
             os.set_blocking(descriptor, False)
         before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        handlers = {each: signal.signal(each, self._on_signal) for each in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {each: signal.signal(each, self._on_signal) for each in self._signals()}
         handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
         try:
             while (rest := self.step()) is not None:
@@ -85,14 +91,17 @@ class Supervisor:
 
     def step(self) -> float | None:
         """Do one round; return the seconds until the next, or None when all is over."""
-        self._notice_deaths()
+        self._to_bury += self.crew.take_the_gone(are_stopping=self._stop_asked_at is not None)
+        reap_orphans({each.process.pid for each in self.crew.children})
         if self._stop_asked_at is None:
-            self._start_missing()
+            self.crew.start_missing()
             self._reload_if_changed()
         else:
             self._tell_children_to_stop()
+        self._tell_listeners()
         try:
             self._bury()
+            self._pass_on_quiet()
             if clock.monotonic() >= self._next_beat:
                 self._next_beat = clock.monotonic() + self._every
                 self._beat()
@@ -101,30 +110,35 @@ class Supervisor:
             self._database_is_away = False
         except AnyDatabaseError as error:
             self._complain(error)
-            if self._stop_asked_at is not None and not self._children:
+            if self._stop_asked_at is not None and not self.crew.children:
                 return None  # the others take back what is left, when its owners have been silent for long enough
-        rest = self._next_beat - clock.monotonic()
-        if self._to_bury or not self._births.may_start():
-            rest = min(rest, 0.2)
-        return max(rest if self._files is None else min(rest, 1.0), 0.0)
+        soon = SOON_SECONDS if self._to_bury or self.crew.is_changing else LOOK_SECONDS
+        return max(min(self._next_beat - clock.monotonic(), soon), 0.0)
 
     def ask_to_stop(self) -> None:
         """End the children in good order; asked again seconds later: at once."""
         now = clock.monotonic()
         if self._stop_asked_at is None:
             self._stop_asked_at = now
+            self.crew.dismiss_all()
+            for each in self.crew.children:
+                each.board.stop()
             self._kill_at = now + self.plan.grace_seconds + LONGEST_END_SECONDS
             self._tell_children_to_stop()
         elif now - self._stop_asked_at >= SECOND_SIGNAL_SECONDS:
             self._kill_at = min(self._kill_at, now + LONGEST_END_SECONDS)
-            for each in self._children:
+            for each in self.crew.children:
                 each.board.hurry()
+
+    def ask_to_restart(self) -> None:
+        """Replace the children by fresh ones, which read the code as it is now; each ends when its relief is there."""
+        if self._stop_asked_at is None:
+            self.crew.relieve_all()
 
     def _tell_children_to_stop(self) -> None:
         """Told again in each round, for one may just have been on its way into the world."""
         is_late = clock.monotonic() > self._kill_at
-        for each in self._children:
-            each.signal(signal.SIGKILL if is_late else signal.SIGTERM)
+        self.crew.signal(signal.SIGKILL if is_late else signal.SIGTERM)
 
     def _complain(self, error: AnyDatabaseError) -> None:
         if not self._database_is_away:
@@ -132,27 +146,45 @@ class Supervisor:
         self._database_is_away = True
         close_connections()
 
+    def _signals(self) -> list[int]:
+        """Return those to hear. Who was started with nohup shall not hear of the end of the terminal."""
+        heard = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
+        return [*heard, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else [])]
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.ask_to_stop()
+        match number:
+            case signal.SIGUSR1 | signal.SIGUSR2:
+                self._quiet_asked = number == signal.SIGUSR1
+            case signal.SIGHUP if not os.isatty(0):
+                self.ask_to_restart()
+            case _:  # a terminal that is closed is the end, too
+                self.ask_to_stop()
 
-    def _start_missing(self) -> None:
-        wanted = self.plan.processes - (self._ended_bursts if self.plan.burst else 0)
-        regular = [each for each in self._children if not each.plan.suspects_only]
-        for _ in range(wanted - len(regular)):
-            self._start(self.plan, self._births)
-
-    def _start(self, plan: Plan, births: Births) -> None:
-        if not births.may_start():
+    def _pass_on_quiet(self) -> None:
+        """Write down what a signal has asked for, until all children have rows to read it from."""
+        quiet = self._quiet_asked
+        if quiet is None:
             return
-        try:
-            self._children.append(Child(plan))
-        except OSError as error:  # no more processes, memory or descriptors: those that run shall go on
-            births.were_vain()
-            logger.error("A worker process cannot be started now. %s", error)
+        lives = [each.board.worker for each in self.crew.regulars]
+        workers.set_quiet(self._using, [each for each in lives if each is not None], quiet=quiet)
+        # Another signal may have come meanwhile.
+        if None not in lives and not self.crew.is_changing and self._quiet_asked is quiet:
+            self._quiet_asked = None
+
+    def _tell_listeners(self) -> None:
+        standing = Standing.of(
+            self.crew.children,
+            wanted=self.crew.wanted,
+            last_beat=self._last_good_beat,
+            is_stopping=self._stop_asked_at is not None,
+            is_reloading=self.crew.is_reloading,
+        )
+        for listener in self._listeners:
+            listener(standing)
 
     def _beat(self) -> None:
         """Beat for all children in one statement; one that is not alive any more is told to live anew."""
-        living = {each.board.worker: each for each in self._children if each.board.worker is not None}
+        living = {each.board.worker: each for each in self.crew.children if each.board.worker is not None}
         alive = beat(self._using, [id for id in living if id is not None])
         now = clock.monotonic()
         if now - self._last_good_beat > self._dead_after / 2:
@@ -178,17 +210,11 @@ class Supervisor:
 
     def _start_for_suspects(self) -> None:
         """Jobs under which a worker died start alone, in a child of their own."""
-        if self._stop_asked_at is not None or any(each.plan.suspects_only for each in self._children):
+        if self._stop_asked_at is not None or not self.crew.may_start_for_suspects:
             return
         self._watch.refresh()
-        if self._suspects_births.may_start() and any_suspect(self._using, self._watch.open_queues()):
-            self._start(self.plan.for_suspects(), self._suspects_births)
-
-    def _notice_deaths(self) -> None:
-        for each in [each for each in self._children if each.is_gone()]:
-            self._children.remove(each)
-            self._to_bury.append(each)
-            self._judge_death(each)
+        if any_suspect(self._using, self._watch.open_queues()):
+            self.crew.start_for_suspects()
 
     def _bury(self) -> None:
         """Take back what dead children had, at once: nobody knows better than the parent that they are gone."""
@@ -198,25 +224,6 @@ class Supervisor:
             self.ended += each.board.ended
             self.failed += each.board.failed
             each.close()
-
-    def _judge_death(self, each: Child) -> None:
-        """Tell an end from a death, and what the next birth of its kind is worth."""
-        births = self._suspects_births if each.plan.suspects_only else self._births
-        if each.board.has_left:
-            # One for suspects that has run nothing: there is none that can start here.
-            good = each.board.ended > 0 or not each.plan.suspects_only
-            if not each.plan.suspects_only and each.process.returncode != RECYCLED:
-                self._ended_bursts += 1
-        elif self._stop_asked_at is not None and each.board.worker is None:
-            return  # told to end before it had begun
-        else:
-            logger.error("Worker process %s died: %s.", each.process.pid, cause_of_end(each.process.returncode))
-            # Under a body: that the job is a suspect then, and starts elsewhere, is measure enough.
-            good = bool(each.board.running()) or clock.monotonic() - each.started_at > YOUNG_SECONDS
-        if good:
-            births.were_good()
-        else:
-            births.were_vain()
 
     def _take_back(self, each: Child) -> None:
         worker = each.board.worker
@@ -232,10 +239,10 @@ class Supervisor:
     def _is_over(self) -> bool:
         """Whether all children have ended that were to end, and no other is needed."""
         if self._stop_asked_at is None:
-            if not self.plan.burst or self._ended_bursts < self.plan.processes:
+            if self.crew.wanted:
                 return False
             self._start_for_suspects()
-        return not self._children and not self._to_bury
+        return not self.crew.children and not self._to_bury
 
     def _reload_if_changed(self) -> None:
         """Restart the children on changed code. What they run ends first."""
@@ -244,12 +251,11 @@ class Supervisor:
         changed = self._files.changed()
         if changed is not None:
             logger.info("%s changed, the workers restart.", changed)
-            for each in self._children:
-                each.signal(signal.SIGTERM)
+            self.crew.signal(signal.SIGTERM)
 
     def _end_all(self) -> None:
         """However `run` ends, no child stays behind."""
-        for each in self._children:
+        for each in self.crew.children:
             each.signal(signal.SIGKILL)
             each.process.wait()
             each.close()

@@ -12,7 +12,6 @@ class QueueWatch:
     def __init__(self, using: str, given: Sequence[str]) -> None:
         self._using, self._given = using, list(given)
         self._open: tuple[str, ...] = ()
-        self._turn = 0
 
     def refresh(self) -> None:
         """Read the queues' rows."""
@@ -27,8 +26,5 @@ class QueueWatch:
         return self._given or sorted({*queue_names(), *self._open})
 
     def open_queues(self) -> list[str]:
-        """Return the queues to take from, another one first each time, so that none starves."""
-        queues = self._open
-        self._turn += 1
-        first = self._turn % len(queues) if queues else 0
-        return [*queues[first:], *queues[:first]]
+        """Return the queues to take from."""
+        return list(self._open)

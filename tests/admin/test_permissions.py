@@ -175,5 +175,6 @@ def test_a_permission_is_there_for_each_verb_and_none_to_add_change_or_delete():
     codenames = Permission.objects.filter(content_type__app_label="django_jobs").values_list("codename", flat=True)
     assert set(codenames) == {
         *("view_job", "view_payload", "cancel_job", "remove_job", "reprioritize_job", "retry_job", "run_now_job"),
-        *("view_queue", "pause_queue", "drain_queue", "clean_queue", "obliterate_queue", "view_worker"),
+        *("view_queue", "pause_queue", "drain_queue", "clean_queue", "obliterate_queue"),
+        *("view_worker", "quiet_worker", "stop_worker", "resize_worker"),
     }

@@ -155,3 +155,10 @@ def test_what_is_to_come_is_told_as_such(admin_client):
 def test_a_job_that_runs_tells_since_when(admin_client):
     job = rows.put(State.RUNNING, enqueued_at=rows.now() - rows.HOUR, run_after=rows.now() - rows.HOUR)
     assert events(admin_client, job)[-1][0] == "Attempt 1 started"
+
+
+def test_workers_that_are_quiet_take_nothing(reasons):
+    serve(quiet=True)
+    assert reasons(rows.put())[0] == "Every live worker of its queue is quiet."
+    serve()
+    assert "quiet" not in reasons(rows.put())[0]

@@ -1,7 +1,7 @@
 """Bells ring once a transaction, after its commit, for what is really there; and never in the way of the caller."""
 
 import logging
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from itertools import product
 
@@ -10,11 +10,13 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import enqueue_many, reprioritize, retry, run_now
+from django_jobs.errors import TransportError
 from django_jobs.models import Job
 from django_jobs.signals import jobs_enqueued
 from django_jobs.states import State
 from django_jobs.transitions.claiming import claim_ids
 from django_jobs.transports import Bell
+from tests.bells import install
 from tests.rows import NAMES, fresh, now, put, worker
 from tests.samples import mail, note
 
@@ -223,6 +225,22 @@ def test_a_transport_that_is_away_is_told_once_and_stops_nobody(transport, caplo
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "Nobody is there." in caplog.text
     assert told == [[job.pk] for job in jobs]
+
+
+@pytest.mark.parametrize("in_a_block", [False, True])
+def test_where_the_settings_want_it_the_producer_hears_that_its_jobs_could_not_be_rung(
+    transport, settings, told, in_a_block
+):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "RAISE_TRANSPORT_ERRORS": True}
+    install(transport)
+    transport.away = True
+    with pytest.raises(TransportError, match="Nobody is there"), transaction.atomic() if in_a_block else nullcontext():
+        note.enqueue()
+    (job,) = Job.objects.all()
+    assert (job.state, told) == (State.READY, [[job.pk]])
+    transport.away = False
+    note.enqueue()
+    assert len(transport.announced) == 1
 
 
 def test_a_transport_that_comes_back_and_goes_again_is_told_again(transport, caplog):

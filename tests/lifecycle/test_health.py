@@ -8,9 +8,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import clock, queues
-from django_jobs.lifecycle import waiting
-from django_jobs.lifecycle.health import Status, examine
-from django_jobs.models import Job
+from django_jobs.lifecycle import health, waiting
+from django_jobs.lifecycle.findings import Status
+from django_jobs.lifecycle.health import examine
+from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from tests import rows
 from tests.transitions.test_plans import READY, explained, index_of, reads_all, sorts, statements, table
@@ -135,6 +136,18 @@ def test_a_worker_that_does_not_beat_is_not_alive(living):
     assert found()["running"].facts == {"running": 1, "orphans": 1}
 
 
+def test_the_connections_that_workers_may_open_are_compared_with_those_that_the_server_takes(living, monkeypatch):
+    told = found()["connections"]
+    assert told.facts["workers_at_most"] == 4 + 1 + 4  # a worker of one job at once, its supervisor, one more process
+    assert ("limit" in told.facts) == (connection.vendor != "sqlite")
+    monkeypatch.setattr(health, "connection_counts", lambda using: (3, 8))
+    assert wrong() == {"connections": "late"}
+    monkeypatch.setattr(health, "connection_counts", lambda using: (90, 100))
+    assert wrong() == {"connections": "late"}
+    monkeypatch.setattr(health, "connection_counts", lambda using: (89, 100))
+    assert wrong() == {}
+
+
 def test_jobs_that_run_on_dead_workers_wait_to_be_taken_back(living):
     rows.put(State.RUNNING, owner=rows.worker(dead_at=rows.now(), died=True))
     rows.put(State.RUNNING)
@@ -188,6 +201,16 @@ def test_a_queue_that_no_living_worker_serves_has_failed_only_when_something_is_
     put_due(queue_name="mail")
     assert wrong() == {"queue mail": "failed"}
     assert found()["queue mail"].advice == "Start one: manage.py runworkers --queue mail"
+
+
+def test_a_queue_whose_workers_are_all_quiet_is_late(living):
+    Worker.objects.update(quiet=True)
+    assert wrong() == {}
+    put_due(1)
+    assert wrong() == {"queue default": "late"}
+    assert "jobworkers resume" in found()["queue default"].advice
+    rows.worker(names=[NOTE])
+    assert wrong() == {}
 
 
 def test_a_queue_that_nobody_declares_is_found(living):

@@ -46,7 +46,7 @@ def test_status_0_when_all_is_well(living, check):
     lines = told.splitlines()
     assert {line.split()[0] for line in lines} == {"ok"}
     assert [line[8:22].strip() for line in lines] == [
-        *("settings", "transport", "database", "migrations", "workers", "running"),
+        *("settings", "transport", "database", "migrations", "workers", "connections", "running"),
         *(f"queue {name}" for name in queue_names()),
         *("suspects", "names"),
     ]

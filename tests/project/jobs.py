@@ -20,6 +20,7 @@ for name in os.environ.get("DJANGO_JOBS_TEST_IMPORTS", "").split():
     import_module(name)
 
 _connection_numbers = itertools.count(1)
+_hoard: list[bytes] = []
 _meetings: dict[int, threading.Barrier] = {}
 STEERING = {
     "retry later": lambda: RetryLater(0, "Not yet."),
@@ -49,6 +50,13 @@ async def leave_effect_async(context: JobContext) -> None:
 @job
 def add(first: int, second: int) -> int:
     return first + second
+
+
+@job
+def hoard(megabytes: int) -> int:
+    """Keep so much memory as long as the process lives."""
+    _hoard.append(b"x" * (megabytes * 1024 * 1024))
+    return len(_hoard[-1]) // 1024 // 1024
 
 
 @job

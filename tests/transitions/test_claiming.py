@@ -128,10 +128,11 @@ def test_claims_by_id_come_in_the_order_of_the_ids():
     assert [claim.id for claim in claim_ids("default", worker(), order, NAMES)] == order
 
 
-def test_with_a_limit_the_best_ranks_are_claimed():
-    jobs = [put(priority=priority) for priority in (0, 5, -5, 9, 1)]
-    claims = claim_ids("default", worker(), [job.pk for job in jobs], NAMES, 2)
-    assert {claim.id for claim in claims} == {jobs[3].pk, jobs[1].pk}
+def test_with_a_limit_the_first_that_can_start_are_claimed():
+    """The transport has put them in order: by rank within a queue, and by whose turn it is between queues."""
+    jobs = [put(queue_name=name, priority=priority) for name, priority in (("mail", 0), ("mail", 0), ("default", 9))]
+    claims = claim_ids("default", worker(), [uuid4(), *(job.pk for job in jobs)], NAMES, 2)
+    assert [claim.id for claim in claims] == [jobs[0].pk, jobs[1].pk]
 
 
 def test_ids_that_come_twice_or_mean_nothing_are_claimed_once_or_not():
@@ -175,6 +176,21 @@ def test_a_look_takes_the_queues_in_the_order_given_and_no_more_than_asked():
     me = worker()
     assert [claim.id for claim in claim_due("default", me, ["mail", "default"], 1, NAMES)] == [mail.pk]
     assert [claim.id for claim in claim_due("default", me, ["mail", "default"], 9, NAMES)] == [default.pk]
+
+
+def test_a_look_takes_from_each_queue_its_share_and_what_one_lacks_from_the_others():
+    queues = ["mail", "default", "empty"]
+    jobs = {name: {put(queue_name=name).pk for _ in range(8)} for name in queues[:2]}
+    me = worker()
+
+    def claimed(limit: int, *shares: int) -> list[int]:
+        ids = {claim.id for claim in claim_due("default", me, queues, limit, NAMES, shares=shares)}
+        return [len(ids & each) for each in jobs.values()]
+
+    assert claimed(4, 3, 1, 0) == [3, 1]
+    assert claimed(1, 0, 1, 0) == [0, 1]
+    assert claimed(5, 1, 1, 3) == [4, 1]
+    assert claimed(9, 9, 0, 0) == [1, 5]
 
 
 def test_a_look_goes_past_what_it_may_not_start():

@@ -141,3 +141,17 @@ def test_all_jobs_of_one_body_stand_on_the_board_until_it_ends(boards: tuple[Boa
     alone = uuid4()
     child.begin(1, alone)
     assert set(supervisor.running()) & {*jobs, alone} == {alone}
+
+
+def test_what_people_asked_and_who_takes_the_place_is_on_the_board(boards, moved_clock):
+    child, supervisor = boards
+    assert (supervisor.concurrency, supervisor.is_quiet, supervisor.wants_relief) == (0, False, False)
+    assert (child.stop_asked_at, supervisor.is_dismissed) == (None, False)
+    child.obey(7, True)
+    child.ask_for_relief()
+    assert (supervisor.concurrency, supervisor.is_quiet, supervisor.wants_relief) == (7, True, True)
+    assert not supervisor.is_dismissed
+    child.dismiss()
+    supervisor.stop()
+    assert supervisor.is_dismissed
+    assert child.stop_asked_at == 1000.0

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -19,6 +20,7 @@ from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.watch import QueueWatch
 from tests.rows import HOUR, fresh, now, put, worker
 from tests.threads import together
+from tests.worker.clocks import MovedClock
 
 THREADS, ROUNDS = 8, 20
 
@@ -83,6 +85,20 @@ def test_a_transport_that_lost_its_memory_is_told_all_that_is_ready_at_once(chor
     chores.step()
     assert not transport.is_flushed()
     assert taken_from(transport) == old
+
+
+def test_a_memory_that_is_lost_twice_in_a_row_is_made_good_twice_without_a_wait(
+    moved_clock: MovedClock, chores: Chores, transport: Any
+):
+    Chore.objects.create(name="ring all", due_at=now() - HOUR)
+    ready = put()
+    for _ in range(2):
+        transport._server.ask(lambda client: client.delete(transport._keys.epoch))
+        assert transport.is_flushed()
+        moved_clock.seconds += 5
+        chores.step()
+        assert not transport.is_flushed()
+        assert taken_from(transport) == {ready.pk}
 
 
 def test_jobs_of_the_silent_are_taken_back(chores: Chores):

@@ -47,6 +47,16 @@ def test_a_banner_says_who_works_where_and_with_how_many_connections(start_worke
         (["--queue", "mial"], "Did you mean 'mail'?"),
         (["--processes", "0"], "--processes must be at least 1, not 0."),
         (["--concurrency", "-1"], "--concurrency must be at least 1, not -1."),
+        (["--queue", "mail=0"], "--queue mail= must be followed by a weight from 1 to 100, not '0'."),
+        (["--queue", "mail=five"], "not 'five'"),
+        (["--queue", "mail=101"], "not '101'"),
+        (["--queue", "mail", "--queue", "mail=2"], "--queue mail is given twice."),
+        (["--strict"], "--strict needs the queues in their order"),
+        (["--strict", "--queue", "mail=2", "--queue", "default"], "they take no weights"),
+        (["--recycle-after-jobs", "0"], "--recycle-after-jobs must be at least 1, not 0."),
+        (["--recycle-after-megabytes", "-5"], "--recycle-after-megabytes must be at least 1, not -5."),
+        (["--health-port", "99999"], "The health port 99999 on '127.0.0.1' cannot be opened"),
+        (["--health-port", "0", "--health-host", "no.such.host.invalid"], "Choose another: --health-port"),
     ],
 )
 def test_what_was_mistyped_is_said_before_anything_starts(arguments: list[str], complaint: str):

@@ -272,3 +272,21 @@ def test_an_eager_desk_takes_more_than_there_are_places_but_only_if_there_is_one
     assert (desk.places(), desk.room()) == (0, 0)
     desk.forget_all()
     assert desk.places() == 2
+
+
+def test_a_quiet_desk_asks_for_nothing_new_and_goes_on_with_what_is_here():
+    desk, id = Desk(5), uuid4()
+    desk.offer([id])
+    desk.is_quiet = True
+    assert (desk.room(), desk.appetite()) == (0, 0)
+    desk.ask_for_look(5)
+    assert desk.orders() == ([id], 0)
+    desk.hold([])
+    desk.is_quiet = False
+    assert desk.room() == 5
+
+
+def test_another_concurrency_holds_from_the_next_look_on():
+    desk = Desk(2)
+    desk.concurrency = 7
+    assert desk.room() == 7

@@ -15,6 +15,7 @@ from django_jobs.worker.board import Board
 from django_jobs.worker.desk import Desk
 from django_jobs.worker.fetcher import LOOK_SECONDS, Fetcher
 from django_jobs.worker.incarnation import Incarnation
+from django_jobs.worker.turns import Turns
 from django_jobs.worker.watch import QueueWatch
 from tests.rows import new
 from tests.threads import together
@@ -32,7 +33,8 @@ class Bench:
         self.incarnation.register()
         self.watch = QueueWatch("default", queue_names)
         self.watch.refresh()
-        self.fetcher = Fetcher(transport, self.desk, self.incarnation, self.watch, on_offer=self.tell_offer)
+        self.turns = Turns({})
+        self.fetcher = Fetcher(transport, self.desk, self.incarnation, self.watch, self.turns, on_offer=self.tell_offer)
 
     def tell_offer(self) -> None:
         self.offers += 1

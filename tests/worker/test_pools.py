@@ -242,3 +242,35 @@ def test_an_idle_thread_gives_its_connection_back_and_works_on(make_pools, done,
         pools.start([claim(ask)])
         assert done.get(timeout=20).outcome == Succeeded(None)
         wait_until(lambda: hall.connections[-1].connection is None, what="the end of the idle connection")
+
+
+@KINDS
+def test_a_pool_grows_and_shrinks_while_it_runs_and_never_runs_out_of_slots(make_pools, board, done, kind: str):
+    pools = make_pools(1)
+    claims = [claim(STAY[kind]) for _ in range(3)]
+    pools.start(claims)
+    wait_until(lambda: len(board.running()) == 1, what="the first body")
+    pools.resize(3)
+    wait_until(lambda: len(board.running()) == 3, what="bodies in the new slots")
+    for size in (1, CONCURRENCY, 1, CONCURRENCY, 2):
+        pools.resize(size)
+    hall.doors.set()
+    assert {done.get(timeout=20).claim.id for _ in claims} == {each.id for each in claims}
+    hall.clear()
+    claims = [claim(STAY[kind]) for _ in range(4)]
+    pools.start(claims)
+    wait_until(lambda: len(board.running()) == 2, what="as many bodies as there are slots now")
+    hall.doors.set()
+    assert {done.get(timeout=20).claim.id for _ in claims} == {each.id for each in claims}
+
+
+@KINDS
+def test_a_pool_that_was_resized_before_its_first_job_has_the_new_size(make_pools, board, done, kind: str):
+    pools = make_pools(3)
+    pools.resize(2)
+    claims = [claim(STAY[kind]) for _ in range(3)]
+    pools.start(claims)
+    wait_until(lambda: len(board.running()) == 2, what="two bodies")
+    hall.doors.set()
+    for _ in claims:
+        done.get(timeout=20)

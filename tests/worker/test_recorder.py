@@ -21,6 +21,7 @@ from django_jobs.worker.desk import Desk
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.recorder import UNKNOWN_SECONDS, Recorder
+from django_jobs.worker.turns import Turns
 from django_jobs.worker.watch import QueueWatch
 from tests.project.jobs import add, fail, leave_effect, talk_at, talk_at_async, wait_at
 from tests.rows import fresh, now, put, worker
@@ -47,6 +48,7 @@ class Bench:
             self.incarnation,
             self.watch,
             board,
+            Turns({}),
             suspects_only=suspects_only,
             reconcile_seconds=0.001,
             on_room=self.tell_room,

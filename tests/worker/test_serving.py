@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from django_jobs import enqueue_many, queues
+from django_jobs import enqueue_many, job, queues
 from django_jobs.models import Job
 from django_jobs.states import State
 from tests.conftest import StartWorkers
@@ -51,9 +51,9 @@ def test_a_delayed_job_starts_when_it_is_due_and_an_earlier_one_added_later_come
     first = leave_effect.using(run_after=0.4).enqueue()
     all_successful([first, second])
     assert list(Effect.objects.order_by("pk").values_list("job_id", flat=True)) == [first.pk, second.pk]
-    for job in map(fresh, (first, second)):
-        assert job.started_at is not None
-        assert job.started_at >= job.run_after - timedelta(milliseconds=50)  # how early a claim may be
+    for each in map(fresh, (first, second)):
+        assert each.started_at is not None
+        assert each.started_at >= each.run_after - timedelta(milliseconds=50)  # how early a claim may be
 
 
 def test_jobs_of_a_paused_queue_wait_until_it_is_resumed(start_workers: StartWorkers):
@@ -113,3 +113,17 @@ def test_a_thousand_jobs_use_no_more_connections_than_can_run_at_once(start_work
     results = Job.objects.successful().values_list("result_text", flat=True)
     assert len(results) == 1000
     assert 1 <= len(set(results)) <= 4
+
+
+def test_a_job_of_a_former_name_waits_for_workers_that_know_it_and_runs_there_under_its_new_one(
+    start_workers: StartWorkers,
+):
+    @job(name="shop.welcome")
+    def welcome(name: str) -> None: ...
+
+    waiting = welcome.enqueue("Ada")
+    start_workers()
+    end_of(add.enqueue(1, 1))
+    assert (fresh(waiting).state, fresh(waiting).starts) == (State.READY, 0)
+    start_workers(environment={"DJANGO_JOBS_TEST_IMPORTS": "tests.project.renamed_jobs"})
+    assert end_of(waiting).result == "Welcome, Ada!"

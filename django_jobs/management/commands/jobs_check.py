@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
-from django_jobs.lifecycle.health import LATE_SECONDS, Finding, Status, examine
+from django_jobs.lifecycle.findings import Finding, Status
+from django_jobs.lifecycle.health import LATE_SECONDS, examine
 from django_jobs.management.tables import line
 
 SOMETHING_IS_WRONG, CANNOT_TELL = 1, 2

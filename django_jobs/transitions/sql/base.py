@@ -114,6 +114,15 @@ class Dialect(ABC):
     def among(self, column: str, values: Collection[Any]) -> tuple[str, list[Any]]:
         """Return a condition "column is one of the values", and its parameters. Values are ids or texts."""
 
+    def place(self, column: str, ids: Collection[UUID]) -> str:
+        """Return the place that a row has among the ids, a number to order by."""
+        places = " ".join(f"WHEN '{self.id_parameter(id)}' THEN {place}" for place, id in enumerate(ids))
+        return f"CASE {column} {places} END"
+
+    def connection_counts(self) -> tuple[int, int] | None:
+        """Return how many connections the server has and how many it takes; None where there is no server."""
+        return None
+
     def flag(self, column: str, value: bool) -> str:
         """Return a condition "column is value" that an index can serve."""
         return f"{column} = {int(value)}"

@@ -58,6 +58,11 @@ class MySQL(Dialect):
         parameters = [self.id_parameter(each) if isinstance(each, UUID) else each for each in values]
         return f"{column} IN ({', '.join(['%s'] * len(parameters))})", parameters
 
+    def connection_counts(self) -> tuple[int, int] | None:
+        ((_, count),) = self.query("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
+        ((limit,),) = self.query("SELECT @@GLOBAL.max_connections")
+        return int(count), int(limit)
+
     def update(
         self,
         sets: str,

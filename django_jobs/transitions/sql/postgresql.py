@@ -50,6 +50,14 @@ class PostgreSQL(Dialect):
     def flag(self, column: str, value: bool) -> str:
         return column if value else f"NOT {column}"
 
+    def connection_counts(self) -> tuple[int, int] | None:
+        ((count, limit),) = self.query(
+            # pg_stat_activity shows all sessions to few users only.
+            "SELECT (SELECT SUM(numbackends) FROM pg_stat_database), "
+            "CURRENT_SETTING('max_connections')::int - CURRENT_SETTING('superuser_reserved_connections')::int"
+        )
+        return int(count), int(limit)
+
     def update(
         self,
         sets: str,

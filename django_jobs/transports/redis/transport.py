@@ -60,14 +60,23 @@ class RedisTransport(Transport):
             self._broken_until = clock.monotonic() + BREAK_SECONDS
             raise
 
-    def take(self, taker: UUID, queue_names: Sequence[str], limit: int, now: datetime, batch: int) -> Taken | None:
+    def take(
+        self,
+        taker: UUID,
+        queue_names: Sequence[str],
+        limit: int,
+        now: datetime,
+        batch: int,
+        shares: Sequence[int] = (),
+    ) -> Taken | None:
         names = list(dict.fromkeys(queue_names))
         keys = [self._keys.epoch, self._keys.batch(taker)]
         for name in names:
             keys += (self._keys.queue(name), self._keys.wake(name))
         limit = max(0, min(limit, MOST_A_TAKE))
         arguments: list[int | str] = [ticks(now), limit, batch, KEEP_ANSWER_SECONDS, BAND_SIZE, BANDS * BAND_SIZE - 1]
-        arguments += names
+        for name, share in zip(names, shares or [limit] * len(names), strict=True):
+            arguments += (name, share)
         reply = self._ask(lambda client: client.register_script(scripts.source("take"))(keys, arguments), keys)
         if reply is None:
             return Taken(flushed=True)

@@ -5,7 +5,7 @@
 --        3 number of the last answer that the taker has received; the next one was lost if it is stored
 --        4 seconds to keep the answer
 --        5 ticks in a band          6 highest rank
---        then for every queue: its name
+--        then for every queue: its name, how many it gives first; what is missing then comes in the order of the queues
 -- Reply  nil                        the epoch is missing: nothing is handed out until the table was rung again
 --        {rest, {id, ...}}          rest: ticks until more can be due, 0 when it is now, nil when nothing is known
 --
@@ -85,10 +85,23 @@ if given_again then
   limit = 0
 end
 
+local found_in, rest_of = {}, {}
+for index = 3, #KEYS, 2 do
+  found_in[index], rest_of[index] = look(KEYS[index], math.min(limit, tonumber(ARGV[index + 5])))
+  limit = limit - #found_in[index]
+end
+for index = 3, #KEYS, 2 do
+  local before = #found_in[index]
+  if limit > 0 and rest_of[index] == 0 then
+    found_in[index], rest_of[index] = look(KEYS[index], before + limit)
+    limit = limit - #found_in[index] + before
+  end
+end
+
 local rest, removals, wakes = nil, {}, {}
 for index = 3, #KEYS, 2 do
-  local queue, wake, name = KEYS[index], KEYS[index + 1], ARGV[7 + (index - 3) / 2]
-  local found, queue_rest = look(queue, limit)
+  local queue, wake, name = KEYS[index], KEYS[index + 1], ARGV[index + 4]
+  local found, queue_rest = found_in[index], rest_of[index]
   local members = {}
   for position, pair in ipairs(found) do
     members[position] = pair[1]
@@ -103,7 +116,6 @@ for index = 3, #KEYS, 2 do
   if queue_rest == 0 then
     wakes[#wakes + 1] = wake
   end
-  limit = limit - #found
   rest = earlier(rest, queue_rest)
 end
 
