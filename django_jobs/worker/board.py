@@ -4,6 +4,7 @@ The child writes which bodies run, and that its loop turns; the supervisor write
 Each field has one writer. It survives the child: that is how the supervisor knows whom to blame.
 """
 
+import itertools
 import math
 import mmap
 import os
@@ -28,8 +29,11 @@ _SLOT = struct.Struct("=16sdd")
     _FAILED_AT,
     _LEFT_AT,
     _HURRY_AT,
-    _SLOTS_AT,
+    _LAST_BEGUN_AT,
 ) = range(0, 160, 16)
+# More than one child ever has in hand, so that whatever began and is not written down is among them.
+_LAST_BEGUN = 2048
+_SLOTS_AT = _LAST_BEGUN_AT + _LAST_BEGUN * _WORKER.size
 _NOBODY = b"\0" * 16
 
 
@@ -50,6 +54,7 @@ class Board:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._begun = itertools.count()
         self.slots = (len(self._memory) - _SLOTS_AT) // _SLOT.size
 
     # Written by the child.
@@ -63,6 +68,8 @@ class Board:
         present = clock.monotonic()
         deadline = math.inf if timeout is None else present + timeout
         _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, present, deadline)
+        place = next(self._begun) % _LAST_BEGUN
+        _WORKER.pack_into(self._memory, _LAST_BEGUN_AT + place * _WORKER.size, job.bytes)
 
     def end(self, slot: int) -> None:
         """Say that the body in a slot is over."""
@@ -138,6 +145,16 @@ class Board:
     def running(self) -> dict[UUID, float]:
         """Return the jobs whose bodies run, and since when."""
         return {UUID(bytes=raw): since for raw, since, _ in self._slots()}
+
+    def begun(self) -> set[UUID]:
+        """Return the jobs whose bodies run, and those whose bodies began last: some may have ended unrecorded.
+
+        One that ran here before and was claimed again is among them too: rather blamed once too often than run again
+        without a record.
+        """
+        places = range(_LAST_BEGUN_AT, _SLOTS_AT, _WORKER.size)
+        last = {job for job in map(self._worker, places) if job is not None}
+        return last | self.running().keys()
 
     def overdue(self, seconds: float) -> list[UUID]:
         """Return the jobs whose bodies run although their time was up so many seconds ago."""

@@ -13,6 +13,7 @@ from django_jobs.models import Chore, Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions.chores import claim_chore
 from django_jobs.transports import Transport
+from django_jobs.transports.redis.connection import Server
 from django_jobs.worker.board import Board
 from django_jobs.worker.chores import Chores
 from django_jobs.worker.incarnation import Incarnation
@@ -83,6 +84,21 @@ def test_a_transport_that_lost_its_memory_is_told_all_that_is_ready_at_once(chor
     chores.step()
     assert not transport.is_flushed()
     assert taken_from(transport) == old
+
+
+def test_a_transport_that_loses_its_memory_again_is_told_again_at_once(chores: Chores, transport: Transport):
+    waiting = {put(run_after=now() - HOUR).pk for _ in range(3)}
+    Chore.objects.create(name="ring all", due_at=now() - HOUR)
+    for _ in range(3):
+        chores.step()
+        assert not transport.is_flushed()
+        assert taken_from(transport) == waiting
+        lose_memory(transport)
+
+
+def lose_memory(transport: Transport) -> None:
+    server: Server = vars(transport)["_server"]
+    server.ask(lambda client: client.delete(vars(transport)["_keys"].epoch))
 
 
 def test_jobs_of_the_silent_are_taken_back(chores: Chores):
