@@ -30,13 +30,13 @@ class Fleet:
         return list(Worker.objects.filter(supervisor_pid=workers.process.pid, dead_at=None))
 
     def kill_a_child(self) -> str:
-        child = self._one_child()
+        child = self.one_child()
         _signal(child.pid, signal.SIGKILL)
         return f"killed {child}"
 
     def pause_a_child(self) -> str:
         """Its supervisor goes on beating for it, so it is not declared dead, and what it holds waits for it."""
-        child = self._one_child()
+        child = self.one_child()
         _signal(child.pid, signal.SIGSTOP)
         ended = Job.objects.ended().count()
         wait_a_while(lambda: Job.objects.ended().count() >= ended + 30)
@@ -95,7 +95,7 @@ class Fleet:
         self._all.append(self._start(*self._arguments, options=LIMITS))
         return self._all[-1]
 
-    def _one_child(self) -> Worker:
+    def one_child(self) -> Worker:
         return self._chance.choice(wait_until(lambda: self.children(self._chance.choice(self.living))))
 
     def _working_one(self) -> Workers:

@@ -16,8 +16,10 @@ import signal
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -55,8 +57,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tests.acceptance.faults.stage import Stage
-    from tests.acceptance.faults.trial import FAULTS, Report, Trials, chosen
+    from tests.acceptance.faults.trial import FAULTS, Trials, chosen
 
     if unknown := set(options.fault) - FAULTS.keys():
         sys.exit(f"There is no fault {', '.join(map(repr, sorted(unknown)))}. Known are: {', '.join(FAULTS)}.")
@@ -66,53 +67,46 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     faults = chosen(options.fault, options.database)
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
-    reports: list[Report] = []
+    reports: list[dict[str, Any]] = []
     try:
-        stage = None
-        for number in range(options.trials or len(faults)):
-            if stage is None:
-                # After a violation a new one, so that the next trials do not suffer from it.
-                stage = Stage(options.database, random.Random(seed))
-                trials = Trials(stage.__enter__())
-            fault = faults[number % len(faults)]
-            report = trials.run(fault, seed + number)
-            reports.append(report)
-            _say(report, options.output)
-            if report.violations:
-                Path(f"faults-{fault.name}-{report.seed}.log").write_text(stage.output())
-                stage.__exit__(None, None, None)
-                stage = None
+        with Trials(options.database) as trials:
+            for number in range(options.trials or len(faults)):
+                report = asdict(trials.run(faults[number % len(faults)], seed + number))
+                _tell(report, options.output)
+                reports.append(report)
     finally:
-        if stage is not None:
-            stage.__exit__(None, None, None)
-        print(_summary(reports))
-    return 1 if any(each.violations for each in reports) else 0
+        print(summary(reports))
+    return int(any(each["violations"] for each in reports))
 
 
-def _say(report: "object", output: Path | None) -> None:
-    values = asdict(report)  # type: ignore[call-overload]
-    print(f"{values['fault']:34}--seed {values['seed']:<9}{values['jobs']:5} jobs{values['recovery_seconds']:8.2f} s")
-    for each in values["violations"]:
+def _tell(report: dict[str, Any], output: Path | None) -> None:
+    """Say what came of a trial; what the workers said of one that went wrong goes into a file beside."""
+    said = report.pop("said")
+    print(f"{report['fault']:34}--seed {report['seed']:<9}{report['jobs']:5} jobs{report['recovery_seconds']:8.2f} s")
+    for each in report["violations"]:
         print(f"    VIOLATED {each}")
+    if said:
+        path = Path(f"faults-{report['fault']}-{report['seed']}.log")
+        path.write_text(said)
+        print(f"    The workers' output is in {path}.")
     sys.stdout.flush()
     if output is not None:
         with output.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(report) + "\n")
 
 
-def _summary(reports: "list[object]") -> str:
+def summary(reports: Sequence[dict[str, Any]]) -> str:
     """Return a table: for each fault the trials, the violations, and how long it took until all jobs had ended."""
     by_fault = defaultdict(list)
     for report in reports:
-        by_fault[report.fault].append(report)  # type: ignore[attr-defined]
-    lines = [f"{'fault':34}{'trials':>8}{'jobs':>8}{'violations':>12}{'p50 s':>8}{'max s':>8}"]
+        by_fault[report["fault"]].append(report)
+    lines = [f"{'fault':34}{'trials':>8}{'times':>8}{'jobs':>8}{'violations':>12}{'p50 s':>8}{'max s':>8}"]
     for name, some in by_fault.items():
-        seconds = [each.recovery_seconds for each in some]
-        violations = sum(len(each.violations) for each in some)
-        jobs = sum(each.jobs for each in some)
-        lines.append(
-            f"{name:34}{len(some):8}{jobs:8}{violations:12}{statistics.median(seconds):8.2f}{max(seconds):8.2f}"
-        )
+        seconds = [each["recovery_seconds"] for each in some]
+        violations, jobs = sum(len(each["violations"]) for each in some), sum(each["jobs"] for each in some)
+        times = sum(each["times"] for each in some)
+        middle, most = statistics.median(seconds), max(seconds)
+        lines.append(f"{name:34}{len(some):8}{times:8}{jobs:8}{violations:12}{middle:8.2f}{most:8.2f}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ cannot hide what has really run. A line is one write to a file opened with O_APP
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +29,16 @@ class Run:
     key: str
     began: float
     ended: float | None
+
+
+@contextmanager
+def noted(context: JobContext, key: str = NO_KEY) -> Iterator[None]:
+    """Write down that the body begins, and that it ends, also if it raises; a process that dies writes nothing."""
+    note(BEGIN, context, key)
+    try:
+        yield
+    finally:
+        note(END, context, key)
 
 
 def note(what: str, context: JobContext, key: str = NO_KEY) -> None:

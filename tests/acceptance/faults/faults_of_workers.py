@@ -2,7 +2,7 @@
 
 import os
 import signal
-from pathlib import Path
+from contextlib import suppress
 
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
@@ -13,12 +13,17 @@ from tests.acceptance.faults.stage import ORDERED
 from tests.acceptance.fleet import LIMITS
 from tests.waiting import wait_until
 
+KILLS = 3
+
 
 @fault()
 def child_killed(scene: Scene) -> None:
-    """SIGKILL for a worker process under its jobs; its parent takes them back at once."""
-    scene.until_running()
-    scene.fleet.kill_a_child()
+    """SIGKILL for worker processes under their jobs, one after the other; their parents take the jobs back at once."""
+    scene.times = KILLS
+    for _ in range(KILLS):
+        scene.load.enqueue(8)
+        scene.until_running()
+        scene.fleet.kill_a_child()
 
 
 @fault()
@@ -40,7 +45,7 @@ def host_killed(scene: Scene) -> None:
 def child_paused(scene: Scene) -> None:
     """SIGSTOP for a worker process while its supervisor beats for it, and SIGCONT."""
     scene.until_running()
-    child = scene.chance.choice(scene.fleet.children(scene.chance.choice(scene.fleet.living)))
+    child = scene.fleet.one_child()
     os.kill(child.pid, signal.SIGSTOP)
     scene.go_on(1.5 * LIMIT)
     os.kill(child.pid, signal.SIGCONT)
@@ -101,14 +106,8 @@ def bodies_beyond_the_limit(scene: Scene) -> None:
 
 @fault()
 def output_full(scene: Scene) -> None:
-    """The disk that workers write their output to is full; the deaths of their jobs are logged there."""
-    spoiled = scene.stage.start("--concurrency", "4", options=LIMITS, log=Path("/dev/full"))
-    child = _child_of(spoiled.process.pid)
-    scene.go_on(0.2)
-    os.kill(child.pid, signal.SIGKILL)
-    scene.go_on(0.5)
-    scene.load.may_hand_back = True
-    scene.stage.retire(spoiled)
+    """The disk that worker processes write their output to is full: what they log of failures goes nowhere."""
+    _work_beside(scene, {"DJANGO_JOBS_TEST_SPOILED": "tests.acceptance.faults.full_disk"})
 
 
 @fault()
@@ -141,7 +140,8 @@ def killed_in_order(scene: Scene) -> None:
     ended = Job.objects.filter(pk__in=ids).ended()
     for share in (3, 10):
         wait_until(lambda share=share: ended.count() >= share)
-        os.kill(_child_of(workers.process.pid).pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it is dead, and its parent has not said so yet
+            os.kill(_child_of(workers.process.pid).pid, signal.SIGKILL)
     wait_until(lambda: ended.count() == len(ids))
     scene.stage.retire(workers)
 

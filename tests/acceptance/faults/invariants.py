@@ -149,7 +149,9 @@ def every_restart_is_explained(history: History) -> Iterator[str]:
         # The death that was once too often is on record as well, and nothing started after it.
         restarts = row.starts - 1 + (row.state == State.FAILED and row.stalls > row.max_stalls)
         unexplained = restarts - counted[row.id]
-        if not 0 <= unexplained <= history.unrecorded.get(row.id, 0) and row.starts:
+        # Who was cancelled while it waited for its next attempt did not start again.
+        fewest = -1 if row.state == State.CANCELLED else 0
+        if not fewest <= unexplained <= history.unrecorded.get(row.id, 0) and row.starts:
             yield f"{row} has {restarts} restarts, of which {counted[row.id]} are recorded"
         begun = {each.start for each in history.runs if each.job == row.id}
         if max(begun, default=0) > row.starts:

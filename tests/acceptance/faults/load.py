@@ -121,7 +121,7 @@ class Load:
         for id, outcome, finished_at, error_class in attempts:
             interruptions.append(Interruption(job=id, outcome=outcome, at=finished_at.timestamp()))
             if id in atomic and error_class.rpartition(".")[2] in OF_THE_DATABASE:
-                allowed[id] = frozenset({State.SUCCESSFUL, State.FAILED})
+                allowed[id] = allowed.get(id, frozenset()) | {State.SUCCESSFUL, State.FAILED}
         for job in self.jobs():
             if job.name == stumble.name and job.args[1] > job.max_attempts:
                 allowed.setdefault(job.pk, frozenset({State.FAILED}))
@@ -141,7 +141,7 @@ class Load:
             has_forgotten=self.has_forgotten,
         )
 
-    def forget_rows(self) -> None:
+    def forget_older(self) -> None:
         """Remove what the trial left in the tables, so that a long run does not slow down."""
         for model, column in ((Attempt, "job_id"), (Effect, "job_id"), (Job, "id")):
             model.objects.filter(**{f"{column}__lt": self._first})._raw_delete("default")

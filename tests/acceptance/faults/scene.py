@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from django_jobs.models import Job
@@ -22,8 +22,8 @@ class Scene:
     stage: Stage
     load: Load
     chance: random.Random
-    # Names in Redis that the fault itself has put there.
-    foreign: set[str] = field(default_factory=set)
+    # How often the fault happened in this trial.
+    times: int = 1
 
     @property
     def fleet(self) -> Fleet:

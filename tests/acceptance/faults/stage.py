@@ -31,6 +31,8 @@ ORDERED = "ordered"
 # As with LIMITS: what a production system does within half a minute is done within a second.
 OPTIONS: dict[str, Any] = {"PREFIX": PREFIX, "GRACE_SECONDS": 5.0, "QUEUES": {ORDERED: {}}, **LIMITS}
 
+REGULAR = ("--queue", "default", *FLEET)
+
 
 class Stage:
     """One database, one Redis, and two `runworkers`, of which the second reaches the database through a proxy.
@@ -38,7 +40,7 @@ class Stage:
     While it is entered the connection `default` and the transport of this process are those of the stage.
     """
 
-    def __init__(self, kind: str, chance: random.Random, size: int = 2, arguments: tuple[str, ...] = FLEET) -> None:
+    def __init__(self, kind: str, chance: random.Random, size: int = 2, arguments: tuple[str, ...] = REGULAR) -> None:
         self.kind, self.chance, self._size, self._arguments = kind, chance, size, arguments
         self._ends = ExitStack()
         self._started = 0
@@ -90,7 +92,6 @@ class Stage:
         *arguments: str,
         options: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
-        log: Path | None = None,
     ) -> Workers:
         """Start a `runworkers`; every second one reaches the database through the proxy."""
         self._started += 1
@@ -100,7 +101,7 @@ class Stage:
             "DJANGO_JOBS_TEST_IMPORTS": JOBS,
             VARIABLE: str(self.log.path),
         }
-        log = log or self.folder / f"workers-{self._started}.log"
+        log = self.folder / f"workers-{self._started}.log"
         workers = Workers(arguments, options or {}, log, {**known, **self.environment, **(environment or {})})
         self._all.append(workers)
         return workers
@@ -155,5 +156,3 @@ def create_database(server: Server) -> None:
 def with_port(url: str, port: int) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
-
-

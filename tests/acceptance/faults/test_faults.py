@@ -8,12 +8,12 @@ The long run is a command: python -m tests.acceptance.faults --trials 1000
 import os
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from tests.acceptance.faults.scene import Fault
-from tests.acceptance.faults.stage import Stage
 from tests.acceptance.faults.trial import Trials, chosen
 
 pytestmark = pytest.mark.skipif(
@@ -25,21 +25,15 @@ SEED = int(os.environ.get("DJANGO_JOBS_FAULTS_SEED", random.randrange(1_000_000)
 
 
 @pytest.fixture(scope="module")
-def stage(django_db_blocker: pytest.FixtureRequest) -> Iterator[Stage]:
+def trials(django_db_blocker: Any) -> Iterator[Trials]:
     """Give servers and workers that all faults of this process share."""
-    with django_db_blocker.unblock(), Stage(KIND, random.Random(SEED)) as stage:  # type: ignore[attr-defined]
-        yield stage
-
-
-@pytest.fixture(scope="module")
-def trials(stage: Stage) -> Trials:
-    return Trials(stage)
+    with django_db_blocker.unblock(), Trials(KIND) as trials:
+        yield trials
 
 
 @pytest.mark.parametrize("fault", chosen([], KIND), ids=lambda fault: fault.name)
-def test_nothing_is_lost_doubled_or_left_behind(fault: Fault, trials: Trials, stage: Stage):
+def test_nothing_is_lost_doubled_or_left_behind(fault: Fault, trials: Trials):
     print(f"To have it again: python -m tests.acceptance.faults --database {KIND} --fault {fault.name} --seed {SEED}")
     report = trials.run(fault, SEED)
-    if report.violations:
-        print(stage.output())
-    assert report.violations == []
+    print(report.said)
+    assert not report.violations, "\n".join(report.violations)

@@ -1,17 +1,20 @@
 """One trial: load, a fault, the time until everything has ended, and what must hold then."""
 
 import random
+import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 
 from django_jobs.states import ENDED
 from tests.acceptance.faults import faults_of_database, faults_of_people, faults_of_redis, faults_of_workers
-from tests.acceptance.faults.invariants import History, violations
+from tests.acceptance.faults.invariants import violations
 from tests.acceptance.faults.load import Load
 from tests.acceptance.faults.scene import FAULTS, Fault, Scene
 from tests.acceptance.faults.stage import Stage
@@ -20,61 +23,79 @@ from tests.waiting import wait_until
 # Imported for what they add to the list.
 MODULES = (faults_of_workers, faults_of_redis, faults_of_database, faults_of_people)
 JOBS_BEFORE = 24
-# Births in vain and connections in vain are tried again ever more rarely, up to so many seconds; on a busy machine.
+# Births and connections in vain are tried again ever more rarely; and the machine may be busy.
 END_SECONDS = 90
 CLEAN_SECONDS = 20
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What came of a trial. `recovery_seconds`: from the end of the fault until all jobs had ended."""
+    """What came of a trial, in which the fault happened so many `times`. `recovery_seconds`: from the end of the fault until all jobs had ended."""
 
     fault: str
     seed: int
+    times: int = 1
     jobs: int = 0
     recovery_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
+    # What the workers said, where something was violated.
+    said: str = ""
 
 
 class Trials:
-    """Trials on one stage, one after the other. Rows of the last one are looked at again in the next."""
+    """Trials on one stage, one after the other; after a violation on a new one, so that the next do not suffer from it.
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    Rows of the last trial are looked at again in the next.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._stage: Stage | None = None
         self._last: Load | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave_stage()
+
     def run(self, fault: Fault, seed: int, jobs: int = JOBS_BEFORE) -> Report:
-        """Let a fault happen under load. What an earlier trial has broken is reported in this one."""
-        chance = random.Random(f"{fault.name} {seed}")
-        self._stage.chance.seed(f"{fault.name} {seed} victims")
+        """Let a fault happen under load."""
+        if self._stage is None:
+            self._stage = Stage(self._kind, random.Random(seed))
+            self._stage.__enter__()
+        stage = self._stage
         report = Report(fault=fault.name, seed=seed)
-        load = Load(self._stage, chance)
-        scene = Scene(self._stage, load, chance)
-        load.enqueue(jobs)
         try:
-            fault.act(scene)
-            over_at = monotonic()
-            _wait_for_the_end(load)
-        except AssertionError as late:
-            report.violations.append(f"nothing_is_lost: {late}; {_unfinished(load)}")
-            return report
+            self._go_through(stage, fault, report, jobs)
+        except Exception:
+            report.violations.append(f"the trial came to no end: {traceback.format_exc()}")
+        if report.violations:
+            report.said = stage.output()
+            self._leave_stage()
+        return report
+
+    def _go_through(self, stage: Stage, fault: Fault, report: Report, jobs: int) -> None:
+        chance = random.Random(f"{fault.name} {report.seed}")
+        stage.chance.seed(f"{fault.name} {report.seed} victims")
+        load = Load(stage, chance)
+        load.enqueue(jobs)
+        scene = Scene(stage, load, chance)
+        fault.act(scene)
+        report.times = scene.times
+        over_at = monotonic()
+        _wait_for_the_end(load)
         report.recovery_seconds = monotonic() - over_at
-        history = self._history(load, scene.foreign)
+        with suppress(AssertionError):
+            wait_until(lambda: not stage.left_in_redis(), CLEAN_SECONDS)
+        history = load.history(stage.left_in_redis())
         report.jobs = len(history.rows)
         report.violations = violations(history) + self._changed_since()
         load.ended_before = {id: row for id, row in history.rows.items() if row.state in ENDED}
-        load.forget_rows()
+        load.forget_older()
         self._last = load
-        return report
-
-    def _history(self, load: Load, foreign: Iterable[str]) -> History:
-        """Return the history, once nothing is left in Redis or it has been waited for long enough."""
-        with suppress(AssertionError):
-            wait_until(lambda: not self._left(foreign), CLEAN_SECONDS)
-        return load.history(self._left(foreign))
-
-    def _left(self, foreign: Iterable[str]) -> set[str]:
-        return self._stage.left_in_redis() - set(foreign)
 
     def _changed_since(self) -> list[str]:
         """Look again at what had ended after the last trial: whoever came back since must have changed nothing."""
@@ -87,6 +108,11 @@ class Trials:
             if id in now and now[id] != row
         ]
 
+    def _leave_stage(self) -> None:
+        stage, self._stage, self._last = self._stage, None, None
+        if stage is not None:
+            stage.__exit__(None, None, None)
+
 
 def _wait_for_the_end(load: Load) -> None:
     def is_over() -> bool:
@@ -96,12 +122,11 @@ def _wait_for_the_end(load: Load) -> None:
             connection.close()
             return False
 
-    wait_until(is_over, END_SECONDS, what="the end of all jobs")
-
-
-def _unfinished(load: Load) -> str:
-    left = [row for row in load.rows().values() if row.state not in ENDED]
-    return f"{len(left)} jobs have not ended, such as {left[:3]}"
+    try:
+        wait_until(is_over, END_SECONDS, what="the end of all jobs")
+    except AssertionError as late:
+        left = [row for row in load.rows().values() if row.state not in ENDED]
+        raise AssertionError(f"nothing_is_lost: {late} {len(left)} jobs have not ended: {left[:3]}") from None
 
 
 def chosen(names: Iterable[str], kind: str) -> list[Fault]:
