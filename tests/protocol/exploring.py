@@ -1,4 +1,4 @@
-"""Look at every state that a model can reach: does anything happen that must not, and does everything come to an end?"""
+"""Look at every state that a model can reach: does anything happen that must not, and does it come to an end?"""
 
 from collections import deque
 from collections.abc import Iterator

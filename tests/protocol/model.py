@@ -4,8 +4,8 @@ One job, two workers, a transport that loses and doubles its bells, someone who 
 a person who cancels, and a database that may lose its last commit. Each worker may crash or be declared dead, and come
 back as another incarnation. There are no clocks: whatever may happen late may happen at any time.
 
-`fence` only grows; `attempt` is given back by a snooze, a hand-back and a rescue; `stalls` counts deaths. Every guard of
-the real statements stands in `Guards`, and can be taken away.
+`fence` only grows; `attempt` is given back by a snooze, a hand-back and a rescue; `stalls` counts deaths. Every guard
+of the real statements stands in `Guards`, and can be taken away.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Guards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """How much may happen: small worlds, each of which is about something else, are looked at faster than one large one.
+    """How much may happen: small worlds, each about something else, are looked at faster than one large one.
 
     `detours`: as often snoozes, hand-backs and lost answers may send the job round; else it could go on for ever.
     `bells`: who claims has heard a bell, which may be lost; else everybody may try to claim at any time.

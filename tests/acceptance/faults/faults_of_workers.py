@@ -4,7 +4,7 @@ import os
 import signal
 from contextlib import suppress
 
-from django_jobs.models import Job, Worker
+from django_jobs.models import Job, JobQuerySet, Worker
 from django_jobs.states import State
 from tests.acceptance.faults.jobs import hold_the_interpreter, kill_when_over, plain, poison
 from tests.acceptance.faults.load import NEVER_TOO_OFTEN
@@ -120,7 +120,7 @@ def clock_shifted(scene: Scene) -> None:
 
 @fault()
 def statements_collide(scene: Scene) -> None:
-    """One in twenty statements of a worker ends in a deadlock or a serialization failure, as its database reports it."""
+    """One in twenty writes of a worker to the table of jobs ends in a deadlock, as its database reports it."""
     _work_beside(scene, {"DJANGO_JOBS_TEST_SPOILED": "tests.acceptance.faults.collisions"})
 
 
@@ -139,11 +139,15 @@ def killed_in_order(scene: Scene) -> None:
     workers = scene.stage.start("--queue", ORDERED, "--concurrency", "1", options=LIMITS)
     ended = Job.objects.filter(pk__in=ids).ended()
     for share in (3, 10):
-        wait_until(lambda share=share: ended.count() >= share)
+        _wait_for(ended, share)
         with suppress(ProcessLookupError):  # it is dead, and its parent has not said so yet
             os.kill(_child_of(workers.process.pid).pid, signal.SIGKILL)
-    wait_until(lambda: ended.count() == len(ids))
+    _wait_for(ended, len(ids))
     scene.stage.retire(workers)
+
+
+def _wait_for(jobs: JobQuerySet, count: int) -> None:
+    wait_until(lambda: jobs.count() >= count, what=f"{count} jobs")
 
 
 def _work_beside(scene: Scene, environment: dict[str, str]) -> None:
@@ -157,4 +161,6 @@ def _work_beside(scene: Scene, environment: dict[str, str]) -> None:
 
 def _child_of(supervisor: int) -> Worker:
     alive = Worker.objects.filter(supervisor_pid=supervisor, dead_at=None)
-    return wait_until(alive.first, what="a child of the command")
+    found: Worker | None = wait_until(alive.first, what="a child of the command")
+    assert found is not None
+    return found

@@ -1,4 +1,4 @@
-"""What must hold of a trial when it is over, whatever fault there was: each invariant is a function that finds breaches.
+"""What must hold of a trial when it is over, whatever the fault: each invariant is a function that finds breaches.
 
 They look at values alone: rows as they stand in the tables, and runs as the bodies wrote them down. So a test can hand
 each of them a violation made by hand, and see that it is found.

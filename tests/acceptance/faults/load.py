@@ -102,7 +102,7 @@ class Load:
         found = Job.objects.filter(pk__gte=self._first).values_list(*COLUMNS)
         return {
             id: Row(
-                **dict(zip(COLUMNS[:-2], (id, *others), strict=True)),  # type: ignore[arg-type]
+                **dict(zip(COLUMNS[:-2], (id, *others), strict=True)),
                 holds_key=slot is not None,
                 result=result,
             )
@@ -161,4 +161,4 @@ class Load:
             return plain.using(**options, idempotency_key=key).request(0.02, key)
         if kind is stumble:
             return stumble.using(**options).request(seconds, chance.randint(1, 4))
-        return kind.using(**options).request(seconds)  # type: ignore[union-attr]
+        return kind.using(**options).request(seconds)  # type: ignore[union-attr, call-arg]

@@ -1,4 +1,4 @@
-"""The stage of a trial: private servers that may be killed, proxies before them, and `runworkers` as a user starts it."""
+"""The stage of a trial: private servers that may be killed, proxies before them, and `runworkers` in the open."""
 
 import os
 import random
@@ -127,7 +127,7 @@ class Stage:
     def output(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("workers-*.log")))
 
-    def client(self) -> "Client[bytes]":
+    def client(self) -> Client:
         """Return a client that reaches Redis past the proxy."""
         return Client(port=self.redis.port, socket_timeout=5)
 

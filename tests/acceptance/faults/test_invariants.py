@@ -1,6 +1,7 @@
 """A check that cannot fail is none: each invariant finds a violation made by hand, and is content without it."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -32,7 +33,7 @@ GOOD = History(
 )
 
 
-def with_row(id: UUID, **changes: object) -> History:
+def with_row(id: UUID, **changes: Any) -> History:
     return replace(GOOD, rows={**GOOD.rows, id: replace(GOOD.rows[id], **changes)})
 
 

@@ -30,7 +30,10 @@ CLEAN_SECONDS = 20
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What came of a trial, in which the fault happened so many `times`. `recovery_seconds`: from the end of the fault until all jobs had ended."""
+    """What came of a trial. `times`: how often the fault happened in it.
+
+    `recovery_seconds`: from the end of the fault until all jobs had ended.
+    """
 
     fault: str
     seed: int
