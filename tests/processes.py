@@ -66,7 +66,7 @@ def worker_environment(options: Mapping[str, Any]) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name not in VARIABLES.values()},
         **environment({each.alias: each.settings_dict["NAME"] for each in connections.all() if is_made(each)}),
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
         "DJANGO_JOBS_TEST_OPTIONS": json.dumps({**settings.DJANGO_JOBS, **options}),
         # Workers import the very package that this run imports, be it installed or the working tree.
         "PYTHONPATH": os.pathsep.join((str(package), str(tests))),

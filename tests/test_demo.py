@@ -16,6 +16,8 @@ import pytest
 
 import django_jobs
 
+pytestmark = pytest.mark.once
+
 MANAGE = Path(__file__).parents[1] / "example_project" / "manage.py"
 DEMO = [sys.executable, str(MANAGE), "demo", "--only", "aenum", "--only", "fissix"]
 SECONDS = 60

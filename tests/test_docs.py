@@ -19,6 +19,8 @@ from tests.bells import transport
 
 __all__ = ["transport"]
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), ROOT / "example_project" / "README.md", *DOCS.rglob("*.md")])

@@ -71,6 +71,7 @@ def test_every_file_is_measured_and_only_those_fail_that_do_not_parse(run_worker
     assert Distribution.objects.get(name="Django").lines > 100_000
 
 
+@pytest.mark.once
 def test_scanning_twice_enqueues_nothing_twice(run_workers):
     first = scan(SMALL)
     run_workers()
@@ -81,6 +82,7 @@ def test_scanning_twice_enqueues_nothing_twice(run_workers):
     assert set(Job.objects.values_list("pk", flat=True)) == before
 
 
+@pytest.mark.once
 def test_failed_files_can_be_retried_and_every_attempt_is_kept(run_workers):
     scan(SMALL)
     run_workers()

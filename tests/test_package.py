@@ -10,6 +10,8 @@ import pytest
 
 import django_jobs
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "django_jobs"
 

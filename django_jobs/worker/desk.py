@@ -66,7 +66,13 @@ class Desk:
     def is_empty(self) -> bool:
         """Whether nothing is in hand at all, nor on its way."""
         with self._lock:
-            return not (self._claims or self._on_order or self._inbox or self._look_for or self.ended)
+            return self._is_empty()
+
+    def close_if_empty(self) -> bool:
+        """Give out no orders from now on, unless something is in hand or on its way; tell whether it is so."""
+        with self._lock:
+            self._is_closed = self._is_closed or self._is_empty()
+            return self._is_closed
 
     def close(self) -> None:
         """Give out no orders from now on."""
@@ -140,6 +146,9 @@ class Desk:
                 held = self._claims.get(claim.id)
                 if held is not None and held.fence == claim.fence:
                     del self._claims[claim.id]
+
+    def _is_empty(self) -> bool:
+        return not (self._claims or self._on_order or self._inbox or self._look_for or self.ended)
 
     def _busy_for(self, seconds: float, most: int) -> int:
         """Count the jobs that keep all places busy for so long: as many as there are places, and more if short."""

@@ -84,7 +84,8 @@ class Worker:
         while not self._is_stop_asked(0.05 if self.plan.burst else 0.5):
             if self.plan.burst:
                 dry = self._count_dry(dry)
-                if dry >= DRY_LOOKS:
+                # What came into hand at the last moment is run: the others may have looked already, and found nothing.
+                if dry >= DRY_LOOKS and self.desk.close_if_empty():
                     break
         self._end()
 
@@ -113,7 +114,7 @@ class Worker:
             self.recorder.dry = False
         elif self.desk.claims():
             dry = 0
-        if self.desk.is_empty():
+        if dry < DRY_LOOKS and self.desk.is_empty():
             self.desk.ask_for_look(self.plan.concurrency)
             self.recorder.notice()
         return dry

@@ -94,6 +94,7 @@ def test_a_job_whose_process_was_killed_runs_again_because_the_parent_saw_it(sta
     assert outcomes(job) == [(1, "stalled")]
 
 
+@pytest.mark.once
 def test_jobs_that_only_waited_in_the_killed_process_are_not_blamed(start_workers: StartWorkers, gate: Gate):
     start_workers("--concurrency", "1", options=UNHEARD_OF)
     # Short jobs make the worker fetch ahead.
@@ -130,6 +131,7 @@ def assert_one_at_a_time(events: list[tuple[UUID, str]]) -> None:
         assert (began == "begins") <= ((second, ended) == (first, "ends")), events
 
 
+@pytest.mark.once
 def test_suspects_of_either_kind_run_alone(start_workers: StartWorkers):
     jobs = enqueue_many([(work_async if number % 2 else work).request(0.02) for number in range(20)])
     Job.objects.update(suspect=True, stalls=1)
@@ -140,6 +142,7 @@ def test_suspects_of_either_kind_run_alone(start_workers: StartWorkers):
     assert not Job.objects.filter(suspect=True).exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_job_that_ends_the_process_is_blamed_whatever_the_exit_status(start_workers: StartWorkers, status: int):
     bad = leave.using(max_stalls=1).enqueue(status)
@@ -150,6 +153,7 @@ def test_a_job_that_ends_the_process_is_blamed_whatever_the_exit_status(start_wo
     all_successful(good)
 
 
+@pytest.mark.once
 def test_a_burst_is_not_over_when_a_job_ends_the_process(start_workers: StartWorkers):
     bad = leave.using(max_stalls=1).enqueue(0)
     good = enqueue_many([work.request(0.005) for _ in range(50)])
@@ -158,6 +162,7 @@ def test_a_burst_is_not_over_when_a_job_ends_the_process(start_workers: StartWor
     all_successful(good)
 
 
+@pytest.mark.once
 def test_a_job_that_must_not_stall_fails_at_the_first_death(start_workers: StartWorkers):
     bad = poison.using(max_stalls=0).enqueue()
     start_workers(options=UNHEARD_OF)
@@ -208,6 +213,7 @@ def test_workers_paused_beyond_the_limit_come_back_as_others_and_change_nothing(
     assert end_of(add.enqueue(1, 1)).result == 2
 
 
+@pytest.mark.once
 def test_a_stopping_worker_finishes_what_runs_and_starts_nothing_more(start_workers: StartWorkers):
     workers = start_workers("--processes", "2", "--concurrency", "3")
     jobs = enqueue_many([(work_async if number % 2 else work).request(0.2) for number in range(60)])
@@ -223,6 +229,7 @@ def test_a_stopping_worker_finishes_what_runs_and_starts_nothing_more(start_work
     assert not Worker.objects.filter(dead_at=None).exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", [stay, stay_async], ids=["def", "async def"])
 def test_what_outlasts_the_time_to_end_starts_elsewhere_and_no_attempt_counts(
     start_workers: StartWorkers, gate: Gate, kind: Any
@@ -239,6 +246,7 @@ def test_what_outlasts_the_time_to_end_starts_elsewhere_and_no_attempt_counts(
     assert outcomes(job) == []
 
 
+@pytest.mark.once
 def test_a_job_that_holds_the_interpreter_keeps_its_worker_neither_from_living_nor_from_ending(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -264,6 +272,7 @@ def in_rounds(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
     wait_until(lambda: supervisor.step() is not None and condition())
 
 
+@pytest.mark.once
 def test_signals_that_come_together_are_one(start_workers: StartWorkers, gate: Gate):
     """A process manager tells the whole group, and the supervisor tells its children too."""
     workers = start_workers("--processes", "2", options={"GRACE_SECONDS": 3600})
@@ -279,6 +288,7 @@ def test_signals_that_come_together_are_one(start_workers: StartWorkers, gate: G
     assert {fresh(job).starts for job in jobs} == {1}
 
 
+@pytest.mark.once
 def test_a_second_signal_later_hands_back_at_once_what_runs(start_workers: StartWorkers, gate: Gate):
     workers = start_workers(options={"GRACE_SECONDS": 3600})
     job = stay.enqueue(gate.path)
@@ -296,6 +306,7 @@ def is_back_when_told(workers: Workers, job: Job) -> bool:
     return False
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("processes", ["1", "3"])
 def test_workers_that_are_told_to_end_while_they_start_do_so(start_workers: StartWorkers, processes: str):
     workers = start_workers("--processes", processes)
@@ -322,6 +333,7 @@ def test_a_lost_claim_is_given_back_while_the_worker_is_busy(start_workers: Star
     assert Job.objects.ready().exclude(pk=job.pk).exists()
 
 
+@pytest.mark.once
 def test_bells_of_jobs_that_are_gone_hold_up_nobody(start_workers: StartWorkers):
     due = rank(0, False, now())
     get_transport().announce([Bell(uuid4(), "default", due) for _ in range(20_000)])
@@ -329,6 +341,7 @@ def test_bells_of_jobs_that_are_gone_hold_up_nobody(start_workers: StartWorkers)
     all_successful(enqueue_many([work.request(0) for _ in range(20)]))
 
 
+@pytest.mark.once
 def test_a_job_that_holds_up_the_loop_loses_nobody(start_workers: StartWorkers):
     start_workers("--concurrency", "2", options=UNHEARD_OF)
     jobs = enqueue_many([hold_up.request(seconds) for seconds in (0, 0, 0, 0, 2.5, 2.5, 0, 0, 0, 0)])
@@ -336,6 +349,7 @@ def test_a_job_that_holds_up_the_loop_loses_nobody(start_workers: StartWorkers):
     assert end_of(hold_up.enqueue(0)).starts == 1
 
 
+@pytest.mark.once
 def test_workers_that_die_at_birth_are_tried_again_ever_more_rarely(start_workers: StartWorkers, tmp_path: Path):
     broken = tmp_path / "broken"
     broken.touch()

@@ -15,11 +15,12 @@ from django_jobs.states import State
 from tests import rows
 from tests.admin.pages import JOBS, QUEUES, WORKERS, Page, all_matching, button, job_page, selection
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 # The timeline tells of distances, which shall not differ.
 MOMENT = rows.now()
 HARMLESS = "an honest text"
+NAME_LENGTH = Queue._meta.get_field("name").max_length or 0
 HOSTILE = [
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//evil.example/x.js></SCRIPT>",
@@ -83,6 +84,17 @@ def texts_of(model, text):
     }
 
 
+def together(texts):
+    """Return the texts, as many in one as the name of a queue may be long: each page is made less often."""
+    joined = [texts[0]]
+    for text in texts[1:]:
+        if len(f"{joined[-1]} {text}") <= NAME_LENGTH:
+            joined[-1] += f" {text}"
+        else:
+            joined.append(text)
+    return joined
+
+
 @pytest.fixture
 def shown(admin_client, settings):
     """Give `shown(text)`, every page there is while that text stands in every column, by name."""
@@ -131,7 +143,7 @@ def shown(admin_client, settings):
 def test_no_text_changes_a_tag_of_any_page(shown):
     expected = {name: page.shape() for name, page in shown(HARMLESS).items()}
     assert len(expected) == 15
-    for hostile in HOSTILE:
+    for hostile in together(HOSTILE):
         pages = shown(hostile)
         assert {name: page.shape() for name, page in pages.items()} == expected, hostile
         links = {link for page in pages.values() for link in page.links()}

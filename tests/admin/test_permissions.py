@@ -14,7 +14,7 @@ from django_jobs.states import State
 from tests import rows
 from tests.admin.pages import JOBS, Page, all_matching, button, job_page, selection
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 VERBS = ("retry", "cancel", "run_now", "reprioritize", "remove")
 MODELS = {"job": Job, "queue": Queue, "worker": Worker}

@@ -8,7 +8,7 @@ from django_jobs.states import State
 from tests import rows
 from tests.admin.pages import JOBS, QUEUES, WORKERS, Page, all_matching, job_page, selection
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture

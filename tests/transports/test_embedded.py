@@ -21,7 +21,10 @@ from django_jobs.transports.redis.embedded import join, leave
 from tests.transports.members import PACKAGE_HOME, Member, has_members, is_deserted, processes_of, python
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc"),
+]
 
 LINGER_SECONDS = 0.1
 ORDINARY_USER = os.geteuid() or 65534

@@ -12,7 +12,7 @@ from tests.project.newer_jobs import greet
 from tests.rows import fresh
 from tests.worker.watching import effects
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def test_a_burst_runs_def_and_async_def_jobs_of_all_queues_once_each_and_ends(start_workers: StartWorkers):

@@ -20,7 +20,7 @@ from tests.rows import fresh
 from tests.waiting import wait_until
 from tests.worker.watching import Gate, count_threads, end_of, living_workers, runs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def press_control_c(workers: Workers) -> None:

@@ -220,6 +220,20 @@ def test_a_desk_is_empty_only_when_nothing_at_all_is_in_hand():
     assert desk.is_empty()
 
 
+def test_a_desk_closes_by_itself_only_while_nothing_is_in_hand():
+    desk, held = Desk(10), claim(note)
+    desk.hold([held])
+    assert not desk.close_if_empty()
+    later = uuid4()
+    desk.offer([later])
+    assert desk.orders() == ([later], 0)
+    desk.hold([])
+    desk.drop([held])
+    assert desk.close_if_empty()
+    desk.offer([uuid4()])
+    assert desk.orders() == ([], 0)
+
+
 def test_a_new_life_begins_with_nothing_in_hand():
     desk = Desk(10)
     desk.offer([uuid4()])

@@ -12,7 +12,7 @@ from tests.rows import fresh
 from tests.waiting import wait_until
 from tests.worker.watching import Gate, end_of, living_workers, runs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 KNOWS = {"DJANGO_JOBS_TEST_IMPORTS": "tests.project.stopping"}
 REASON = "The order was withdrawn."
