@@ -8,6 +8,8 @@ from tests.protocol.exploring import explore
 from tests.protocol.keys import KeyGuards, KeyModel, without_key_guard
 from tests.protocol.model import Guards, Model, Scope, without
 
+pytestmark = pytest.mark.once
+
 SCOPES = {
     "lost answers, hand-backs and wrong suspicion": Scope(detours=2),
     "several attempts": Scope(max_attempts=2, detours=0),

@@ -15,6 +15,8 @@ from django_jobs.transitions import claiming, ending
 from tests.protocol.simulated import simulated
 from tests.protocol.simulation import Simulation, Template, Violation
 
+pytestmark = pytest.mark.once
+
 FIRST = int(os.environ.get("DJANGO_JOBS_SIMULATION_SEED", 0))
 RUNS = int(os.environ.get("DJANGO_JOBS_SIMULATION_RUNS", 80))
 PARTS, LEAST = 4, 10_000

@@ -10,6 +10,8 @@ from django_jobs.states import State
 from tests.acceptance.faults.effects import Log, Run
 from tests.acceptance.faults.invariants import INVARIANTS, STALLED, History, Interruption, Row, violations
 
+pytestmark = pytest.mark.once
+
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
 
 
