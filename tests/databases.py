@@ -17,6 +17,11 @@ def databases(run: str) -> dict[str, dict[str, Any]]:
     return {alias: _database(os.environ[name], name, run) for alias, name in VARIABLES.items() if name in os.environ}
 
 
+def database(url: str) -> dict[str, Any]:
+    """Return the entry of DATABASES for one URL, outside of any run."""
+    return _database(url, "The URL", "alone")
+
+
 def environment(names: dict[str, str]) -> dict[str, str]:
     """Return the variables with which another process opens these very databases, given as alias -> name."""
     return {VARIABLES[alias]: _renamed(os.environ[VARIABLES[alias]], name) for alias, name in names.items()}

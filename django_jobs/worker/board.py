@@ -4,6 +4,7 @@ The child writes which bodies run, and that its loop turns; the supervisor write
 Each field has one writer. It survives the child: that is how the supervisor knows whom to blame.
 """
 
+import itertools
 import math
 import mmap
 import os
@@ -39,8 +40,11 @@ _OTHERS_SIZE = _COUNT.size + MOST_MEMBERS * _ID_SIZE
     _DISMISSED_AT,
     _CONCURRENCY_AT,
     _QUIET_AT,
-    _SLOTS_AT,
+    _LAST_BEGUN_AT,
 ) = range(0, 240, 16)
+# More than one child ever has in hand, so that whatever began and is not written down is among them.
+_LAST_BEGUN = 2048
+_SLOTS_AT = _LAST_BEGUN_AT + _LAST_BEGUN * _WORKER.size
 _NOBODY = b"\0" * 16
 # Threads, coroutines and sandboxes have slots of their own.
 KINDS = 3
@@ -63,6 +67,7 @@ class Board:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._begun = itertools.count()
         self.slots = (len(self._memory) - _SLOTS_AT) // (_SLOT.size + _OTHERS_SIZE)
 
     # Written by the child.
@@ -78,6 +83,9 @@ class Board:
         if others or self._count_others(slot):
             self._set_others(slot, others)
         _SLOT.pack_into(self._memory, _SLOTS_AT + slot * _SLOT.size, job.bytes, present, deadline)
+        for each in (job, *others):
+            place = next(self._begun) % _LAST_BEGUN
+            _WORKER.pack_into(self._memory, _LAST_BEGUN_AT + place * _WORKER.size, each.bytes)
 
     def end(self, slot: int) -> None:
         """Say that the body in a slot is over."""
@@ -190,6 +198,16 @@ class Board:
     def running(self) -> dict[UUID, float]:
         """Return the jobs whose bodies run, and since when."""
         return {job: since for jobs, since, _ in self._slots() for job in jobs}
+
+    def begun(self) -> set[UUID]:
+        """Return the jobs whose bodies run, and those whose bodies began last: some may have ended unrecorded.
+
+        One that ran here before and was claimed again is among them too: rather blamed once too often than run again
+        without a record.
+        """
+        places = range(_LAST_BEGUN_AT, _SLOTS_AT, _WORKER.size)
+        last = {job for job in map(self._worker, places) if job is not None}
+        return last | self.running().keys()
 
     def overdue(self, seconds: float) -> list[UUID]:
         """Return the jobs whose bodies run although their time was up so many seconds ago."""

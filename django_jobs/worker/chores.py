@@ -116,12 +116,14 @@ class Chores(Service):
         """The transport lost its memory: ring the whole table at once, then open it."""
         count = 0
         using = self._incarnation.using
-        for rung in sweep(using, self._watch.all_queues()):
-            count += rung
-            claim_chore(using, "ring all", LEASE_SECONDS, renew=True)
-        self._transport.open()
-        # If it loses its memory again, nobody has to wait for the end of this lease.
-        claim_chore(using, "ring all", 0.0, renew=True)
+        try:
+            for rung in sweep(using, self._watch.all_queues()):
+                count += rung
+                claim_chore(using, "ring all", LEASE_SECONDS, renew=True)
+            self._transport.open()
+        finally:
+            # It may be lost again in the next moment, or be gone in the middle: nobody shall wait for the lease then.
+            claim_chore(using, "ring all", 0, renew=True)
         logger.info("The transport was empty; %s jobs were rung again.", count)
 
     def _sweep_one_page(self) -> None:

@@ -229,7 +229,7 @@ class Supervisor:
         worker = each.board.worker
         if worker is None or each.board.has_left:
             return
-        count = rescue_worker(self._using, worker, begun=set(each.board.running()))
+        count = rescue_worker(self._using, worker, begun=each.board.begun())
         if count:
             logger.warning("%s jobs of the dead process were taken back.", count)
         with suppress(TransportError):  # the sweep rings what it had taken and not claimed

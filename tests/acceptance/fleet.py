@@ -14,10 +14,14 @@ from tests.waiting import wait_until
 
 LIMITS = {"HEARTBEAT_SECONDS": 0.25, "DEAD_AFTER_SECONDS": 1.0}
 
+FLEET = ("--processes", "2", "--concurrency", "6")
+
 
 class Fleet:
-    def __init__(self, start_workers: StartWorkers, size: int, chance: random.Random) -> None:
-        self._start, self._chance = start_workers, chance
+    def __init__(
+        self, start_workers: StartWorkers, size: int, chance: random.Random, arguments: tuple[str, ...] = FLEET
+    ) -> None:
+        self._start, self._chance, self._arguments = start_workers, chance, arguments
         self._all: list[Workers] = []
         self.living = [self._new() for _ in range(size)]
         wait_until(lambda: all(self.children(each) for each in self.living), what="the first workers")
@@ -26,13 +30,13 @@ class Fleet:
         return list(Worker.objects.filter(supervisor_pid=workers.process.pid, dead_at=None))
 
     def kill_a_child(self) -> str:
-        child = self._one_child()
+        child = self.one_child()
         _signal(child.pid, signal.SIGKILL)
         return f"killed {child}"
 
     def pause_a_child(self) -> str:
         """Its supervisor goes on beating for it, so it is not declared dead, and what it holds waits for it."""
-        child = self._one_child()
+        child = self.one_child()
         _signal(child.pid, signal.SIGSTOP)
         ended = Job.objects.ended().count()
         wait_a_while(lambda: Job.objects.ended().count() >= ended + 30)
@@ -64,14 +68,34 @@ class Fleet:
         self.living.append(self._new())
         return f"killed the supervisor {workers.process.pid}"
 
+    def kill_a_family(self) -> str:
+        """All of them at once, as a machine that loses its power: nobody is left who knows."""
+        workers = self._working_one()
+        self.living.remove(workers)
+        workers.kill()
+        self.living.append(self._new())
+        return f"killed the supervisor {workers.process.pid} and its children"
+
+    def replace_one(self) -> str:
+        """Start a new command and have an old one end, with a second signal at once: nothing is waited for."""
+        workers = self._chance.choice(self.living)
+        self.living.remove(workers)
+        self.living.append(self._new())
+        wait_until(lambda: self.children(self.living[-1]), what="the new workers")
+        workers.process.terminate()
+        wait_a_while(lambda: workers.process.poll() is not None)
+        workers.process.terminate()
+        workers.wait()
+        return f"replaced the supervisor {workers.process.pid}"
+
     def count_said(self, text: str) -> int:
         return sum(each.output().count(text) for each in self._all)
 
     def _new(self) -> Workers:
-        self._all.append(self._start("--processes", "2", "--concurrency", "6", options=LIMITS))
+        self._all.append(self._start(*self._arguments, options=LIMITS))
         return self._all[-1]
 
-    def _one_child(self) -> Worker:
+    def one_child(self) -> Worker:
         return self._chance.choice(wait_until(lambda: self.children(self._chance.choice(self.living))))
 
     def _working_one(self) -> Workers:

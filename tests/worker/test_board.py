@@ -73,6 +73,19 @@ def test_a_slot_names_the_job_that_runs_in_it_until_its_end(boards: tuple[Board,
     assert supervisor.running() == {}
 
 
+def test_a_job_has_begun_although_its_body_is_over(boards: tuple[Board, Board]):
+    """Until its outcome is written down, which only the child knows: the supervisor must not take it for unbegun."""
+    child, supervisor = boards
+    long, *short = [uuid4() for _ in range(4000)]
+    child.begin(0, long)
+    for job in short:
+        child.begin(1, job)
+        child.end(1)
+    assert supervisor.running().keys() == {long}
+    assert supervisor.begun() >= {long, *short[-2000:]}
+    assert len(supervisor.begun()) < 3000
+
+
 def test_a_new_life_is_not_dead(boards: tuple[Board, Board]):
     child, supervisor = boards
     former, worker = uuid4(), uuid4()
