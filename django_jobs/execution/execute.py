@@ -140,6 +140,7 @@ def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobCo
         max_attempts=claim.max_attempts,
         starts=claim.starts,
         enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),
+        worker_id=claim.owner,
         args=args,
         kwargs=kwargs,
         headers=decode_headers(claim.headers),

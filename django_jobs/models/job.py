@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # Ids hold the time of the caller's clock, rows that of the database.
 CLOCKS_DIFFER = timedelta(hours=1)
-_STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
+# What Django's Tasks framework calls them; all others are READY.
+STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
 # The deduplication slot of the row that holds its key.
 HOLDER = UUID(int=0)
 
@@ -279,7 +280,7 @@ class Job(models.Model):
     @property
     def status(self) -> str:
         """The state in Django's four words: READY, RUNNING, SUCCESSFUL, FAILED; a cancelled job has failed."""
-        return _STATUS.get(self.state, "READY")
+        return STATUS.get(self.state, "READY")
 
     @property
     def return_value(self) -> Any:
