@@ -1,6 +1,6 @@
 """Django's Tasks framework: its own since Django 6.0, the package django-tasks before."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import django
 
@@ -33,7 +33,16 @@ else:
     InvalidTask = getattr(exceptions, "InvalidTask", None) or exceptions.InvalidTaskError
     InvalidTaskBackend = getattr(exceptions, "InvalidTaskBackend", None) or exceptions.InvalidTaskBackendError
 
+if TYPE_CHECKING:
+    AnyTask: TypeAlias = Task[Any, Any]
+    AnyResult: TypeAlias = TaskResult[Any, Any]
+else:
+    # Only the stubs of Django know that they are generic.
+    AnyTask, AnyResult = Task, TaskResult
+
 __all__ = [
+    "AnyResult",
+    "AnyTask",
     "BaseTaskBackend",
     "DummyBackend",
     "ImmediateBackend",

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from django_jobs import clock
 from django_jobs.backend.results import HEADER, make_result, read_result, status_of, task_of
-from django_jobs.compat import TaskError, TaskResult, task_backends, task_finished, task_started
+from django_jobs.compat import AnyResult, TaskError, task_backends, task_finished, task_started
 from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.outcomes import Claim, Failed, Outcome, Succeeded
 from django_jobs.execution.context import JobContext
@@ -22,7 +22,7 @@ from django_jobs.states import ENDED, State
 _DEFAULT_ALIAS = "default"
 
 
-def announce_start(context: JobContext) -> TaskResult:
+def announce_start(context: JobContext) -> AnyResult:
     """Tell that the body of a task begins; return the result as it stands."""
     result = _running(context)
     task_started.send_robust(sender=type(task_backends[result.backend]), task_result=result)
@@ -51,11 +51,11 @@ def announce_end(*, claim: Claim, outcome: Outcome, state: State, seconds: float
 attempt_ended.connect(announce_end, dispatch_uid="django_jobs.backend.announcing")
 
 
-def _send_finished(result: TaskResult) -> None:
+def _send_finished(result: AnyResult) -> None:
     task_finished.send_robust(sender=type(task_backends[result.backend]), task_result=result)
 
 
-def _running(context: JobContext) -> TaskResult:
+def _running(context: JobContext) -> AnyResult:
     """Return the result of an attempt that runs. Only what went before the first one need not be read."""
     if context.attempt > 1:
         try:
@@ -80,7 +80,7 @@ def _running(context: JobContext) -> TaskResult:
     )
 
 
-def _ended(claim: Claim, outcome: Outcome, state: State, seconds: float) -> TaskResult:
+def _ended(claim: Claim, outcome: Outcome, state: State, seconds: float) -> AnyResult:
     """Return the result of a task that has ended. After several attempts the rows know more than the last one."""
     if claim.attempt > 1 or not isinstance(outcome, Succeeded | Failed):
         stored = read_result(claim.id, _DEFAULT_ALIAS)

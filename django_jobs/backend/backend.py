@@ -1,6 +1,6 @@
 """JobsBackend: what Django's Tasks framework asks of a backend, answered with jobs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -10,11 +10,11 @@ from django.core.checks import CheckMessage
 from django_jobs.backend.bodies import remember
 from django_jobs.backend.tasks import JobTask, options_of
 from django_jobs.compat import (
+    AnyResult,
+    AnyTask,
     BaseTaskBackend,
     InvalidTask,
     InvalidTaskBackend,
-    Task,
-    TaskResult,
     TaskResultDoesNotExist,
     task_enqueued,
 )
@@ -45,14 +45,14 @@ class TakesJobOptions(BaseTaskBackend):
         except InvalidOption as error:
             raise InvalidTaskBackend(str(error)) from error
 
-    def validate_task(self, task: Task) -> None:
+    def validate_task(self, task: AnyTask) -> None:
         super().validate_task(task)
         try:
             options_of(task)
         except InvalidOption as error:
             raise InvalidTask(str(error)) from error
 
-    def check(self, **kwargs: Any) -> Iterable[CheckMessage]:
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Ask nothing but the settings: connects to nothing."""
         whose = f"TASKS[{self.alias!r}]"
         messages: list[CheckMessage] = []
@@ -87,28 +87,31 @@ class JobsBackend(TakesJobOptions):
     supports_get_result = True
     supports_priority = True
 
-    def validate_task(self, task: Task) -> None:
+    def validate_task(self, task: AnyTask) -> None:
         """Raise InvalidTask for a task that cannot be a job, and register its function for the workers."""
         super().validate_task(task)
         remember(task)
 
-    def enqueue(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult:
+    def enqueue(
+        self, task: AnyTask | JobFunction[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> AnyResult:
         """Store a task and return its result. With a key that is taken: the result of the job that has it.
 
         Raises InvalidTask, TypeError for what JSON does not know, and what `JobFunction.enqueue` raises.
         """
         # Needs models, and an instance is made for the first @task, before the apps are ready.
-        from django_jobs.backend import storing
+        from django_jobs.backend.results import result_of
+        from django_jobs.backend.storing import store
 
         if isinstance(task, JobFunction):
-            return storing.result_of(task.enqueue(*args, **kwargs), self.alias)
+            return result_of(task.enqueue(*args, **kwargs), self.alias)
         self.validate_task(task)
-        job, result = storing.store(task, args, kwargs, self.job_options, self.alias)
+        job, result = store(task, args, kwargs, self.job_options, self.alias)
         if job.created:
             task_enqueued.send(type(self), task_result=result)
         return result
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str) -> AnyResult:
         """Return the result of this id. Raises TaskResultDoesNotExist."""
         from django_jobs.backend.results import read_result
 
@@ -117,7 +120,7 @@ class JobsBackend(TakesJobOptions):
             raise TaskResultDoesNotExist(result_id)
         return result
 
-    def check(self, **kwargs: Any) -> Iterable[CheckMessage]:
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
         messages = [*super().check(**kwargs)]
         if not apps.is_installed("django_jobs"):
             said = f"TASKS[{self.alias!r}] keeps its tasks as jobs, but 'django_jobs' is not in INSTALLED_APPS."

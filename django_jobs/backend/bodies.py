@@ -16,7 +16,7 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.apps import apps
 from django.utils.module_loading import autodiscover_modules
 
-from django_jobs.compat import InvalidTask, Task, TaskContext, normalize_json
+from django_jobs.compat import AnyTask, InvalidTask, Task, TaskContext, normalize_json
 from django_jobs.decorators import make_spec
 from django_jobs.definitions.registry import JobSpec, find_spec, register
 from django_jobs.errors import InvalidArguments
@@ -24,7 +24,7 @@ from django_jobs.execution.context import JobContext
 
 MODULE = "tasks"
 # Dotted path -> the task as it was declared, before any .using().
-_declared: dict[str, Task] = {}
+_declared: dict[str, AnyTask] = {}
 
 
 def discover() -> None:
@@ -42,12 +42,12 @@ def discover() -> None:
                 remember(value)
 
 
-def declared(name: str) -> Task | None:
+def declared(name: str) -> AnyTask | None:
     """Return the task of this dotted path as it was declared, or None."""
     return _declared.get(name)
 
 
-def remember(task: Task, said: Mapping[str, Any] | None = None) -> JobSpec:
+def remember(task: AnyTask, said: Mapping[str, Any] | None = None) -> JobSpec:
     """Register a task, once; `said` is what its decorator says beyond Django. Raises InvalidTask, InvalidOption."""
     name = task.module_path
     known, spec = _declared.get(name), find_spec(name)
@@ -61,12 +61,12 @@ def remember(task: Task, said: Mapping[str, Any] | None = None) -> JobSpec:
     return spec
 
 
-def _is_copy(task: Task, known: Task) -> bool:
+def _is_copy(task: AnyTask, known: AnyTask) -> bool:
     """Tell whether a task only differs from the declared one by what .using() changes."""
     return task.func is known.func and type(task) is type(known) and task.takes_context == known.takes_context
 
 
-def _make_spec(task: Task, said: Mapping[str, Any]) -> JobSpec:
+def _make_spec(task: AnyTask, said: Mapping[str, Any]) -> JobSpec:
     options = {**said, "queue_name": task.queue_name}
     own = {"sensitive": options.pop("sensitive", ()), "atomic": options.pop("atomic", False)}
     spec = make_spec(task.func, task.takes_context, None, **own, options=options)
@@ -100,7 +100,7 @@ def _body(function: Callable[..., Any], takes_context: bool) -> Callable[..., An
     return body
 
 
-def _begin(context: JobContext, takes_context: bool) -> tuple[TaskContext, ...]:
+def _begin(context: JobContext, takes_context: bool) -> tuple[Any, ...]:
     """Tell Django that the task starts; return what its function gets before its arguments."""
     # Needs models, and tasks are declared before the apps are ready.
     from django_jobs.backend.announcing import announce_start

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django_jobs.backend.bodies import declared
 from django_jobs.backend.tasks import JobTask
-from django_jobs.compat import Task, TaskError, TaskResult, TaskResultStatus, task_backends
+from django_jobs.compat import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus, task_backends
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import decode_headers
 from django_jobs.definitions.registry import find_spec
@@ -22,7 +22,7 @@ from django_jobs.states import State
 HEADER = "django.tasks"
 
 
-def read_result(result_id: object, alias: str) -> TaskResult | None:
+def read_result(result_id: object, alias: str) -> AnyResult | None:
     """Return the result of the job of this id, None if there is none. `alias`: for jobs that no task has made."""
     try:
         job_id = UUID(str(result_id))
@@ -32,7 +32,7 @@ def read_result(result_id: object, alias: str) -> TaskResult | None:
     return None if job is None else result_of(job, alias)
 
 
-def result_of(job: Job, alias: str) -> TaskResult:
+def result_of(job: Job, alias: str) -> AnyResult:
     """Return the result that a row stands for."""
     # Only a job that has begun can have attempts.
     attempts = list(job.attempts.all()) if job.starts else []
@@ -53,9 +53,9 @@ def result_of(job: Job, alias: str) -> TaskResult:
     )
 
 
-def make_result(*, task: Task, id: UUID, return_value: object = None, **values: Any) -> TaskResult:
+def make_result(*, task: AnyTask, id: UUID, return_value: object = None, **values: Any) -> AnyResult:
     """Return a result as Django has it."""
-    result = TaskResult(task=task, id=str(id), backend=task.backend, **values)
+    result: AnyResult = TaskResult(task=task, id=str(id), backend=task.backend, **values)
     object.__setattr__(result, "_return_value", return_value)
     return result
 
@@ -65,15 +65,13 @@ def status_of(state: State) -> TaskResultStatus:
     return TaskResultStatus(STATUS.get(state, "READY"))
 
 
-def headers_of(task: Task) -> dict[str, Any]:
+def headers_of(task: AnyTask) -> dict[str, Any]:
     """Return what a job carries along of its task, beside what every job has."""
     run_after = None if task.run_after is None else task.run_after.isoformat()
     return {HEADER: {"backend": task.backend, "priority": int(task.priority), "run_after": run_after}}
 
 
-def task_of(
-    name: str, headers: Mapping[str, Any], alias: str, queue_name: str, priority: int | None = None
-) -> Task:
+def task_of(name: str, headers: Mapping[str, Any], alias: str, queue_name: str, priority: int | None = None) -> AnyTask:
     """Return the task that made a job, though its function, its queue or its backend may be gone by now.
 
     `priority`: as it is now, if somebody may have changed it since.
@@ -95,7 +93,7 @@ def task_of(
     return _unchecked(JobTask, {"func": function, "takes_context": spec is not None and spec.takes_context} | values)
 
 
-def _unchecked(task_class: type[Task], values: Mapping[str, Any]) -> Task:
+def _unchecked(task_class: type[AnyTask], values: Mapping[str, Any]) -> AnyTask:
     """Return a task that no backend is asked about: what was right when it was enqueued may not be any more."""
     task = object.__new__(task_class)
     for each in fields(task_class):
@@ -105,7 +103,7 @@ def _unchecked(task_class: type[Task], values: Mapping[str, Any]) -> Task:
 
 @lru_cache(maxsize=1024)
 def _gone(name: str) -> Callable[..., Any]:
-    """Return what stands for a function that is not known here; the same one each time, for tasks are compared by it."""
+    """Return what stands for a function that is not known here, the same each time: tasks are compared by it."""
 
     def gone(*args: Any, **kwargs: Any) -> Any:
         raise UnknownJob(f"The function {name!r} is not known here any more.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_jobs import clock
 from django_jobs.backend.bodies import remember
-from django_jobs.compat import Task
+from django_jobs.compat import AnyTask, Task
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.options import JobOptions, make_options
 
@@ -15,7 +15,7 @@ _DJANGOS = frozenset(each.name for each in fields(Task))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
-class JobTask(Task):
+class JobTask(AnyTask):
     """A task with options of jobs: `@task(max_attempts=5)`, `.using(timeout=30)`; see `JobFunction.using`."""
 
     # Tasks are compared by Django's own fields alone: a row does not tell an option that was said from a default.
@@ -44,12 +44,12 @@ class JobTask(Task):
         `run_after` may be a timedelta or seconds too, counted from now. Raises InvalidOption, InvalidTask.
         """
         said = make_options(options, whose=f"{self.module_path}.using()")
-        changes = {"priority": priority, "queue_name": queue_name, "run_after": _moment(run_after), "backend": backend}
-        changes = {name: value for name, value in changes.items() if value is not None}
+        given = {"priority": priority, "queue_name": queue_name, "run_after": _moment(run_after), "backend": backend}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return replace(self, **changes, options=self.options.overlaid(said))
 
 
-def options_of(task: Task) -> JobOptions:
+def options_of(task: AnyTask) -> JobOptions:
     """Return all that a task says, as options of a job. Raises InvalidOption."""
     said = {"queue_name": task.queue_name, "priority": int(task.priority), "run_after": task.run_after}
     own = make_options(said, whose=f"@task {task.module_path}")
@@ -59,4 +59,6 @@ def options_of(task: Task) -> JobOptions:
 def _moment(value: datetime | timedelta | float | None) -> datetime | None:
     if value is None or isinstance(value, datetime):
         return value
-    return clock.now() + (value if isinstance(value, timedelta) else timedelta(seconds=seconds(value, option="run_after")))
+    return clock.now() + (
+        value if isinstance(value, timedelta) else timedelta(seconds=seconds(value, option="run_after"))
+    )

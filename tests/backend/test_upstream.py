@@ -35,12 +35,12 @@ def archive():
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"Django's source distribution cannot be fetched: {error} {error.stderr}")
+        pytest.skip(f"Django's source distribution cannot be fetched: {error} {error.stderr!r}")
 
 
 @pytest.fixture
 def run(archive, tmp_path, monkeypatch):
-    """Give `run(changes, *modules, leave_out=())`, which runs these modules and returns what went wrong and how many."""
+    """Give `run(changes, *modules, leave_out=())`, which runs these modules and returns how many tests passed."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def run(changes, *modules, leave_out=()):
