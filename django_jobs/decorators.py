@@ -72,14 +72,11 @@ class JobFunction(Generic[Arguments, Result]):
 
     def call(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         """Run the function here and now, to its end even if it is `async def`."""
-        function = self.spec.function
-        return (async_to_sync(function) if self.spec.is_async else function)(*args, **kwargs)
+        return (async_to_sync(self.func) if self.spec.is_async else self.func)(*args, **kwargs)
 
     async def acall(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         """Run the function here and now; a `def` in a thread."""
-        if self.spec.is_async:
-            return await self.spec.function(*args, **kwargs)
-        return await sync_to_async(self.spec.function)(*args, **kwargs)
+        return await (self.func if self.spec.is_async else sync_to_async(self.func))(*args, **kwargs)
 
     @property
     def name(self) -> str:

@@ -23,8 +23,8 @@ from django_jobs.errors import InvalidArguments
 from django_jobs.execution.context import JobContext
 
 MODULE = "tasks"
-# Dotted path -> the task as it was declared, before any .using().
-_declared: dict[str, AnyTask] = {}
+# Dotted path -> the task as it was declared, before any .using(), and what it was registered as.
+_declared: dict[str, tuple[AnyTask, JobSpec]] = {}
 
 
 def discover() -> None:
@@ -44,20 +44,22 @@ def discover() -> None:
 
 def declared(name: str) -> AnyTask | None:
     """Return the task of this dotted path as it was declared, or None."""
-    return _declared.get(name)
+    return _declared[name][0] if name in _declared else None
 
 
 def remember(task: AnyTask, said: Mapping[str, Any] | None = None) -> JobSpec:
     """Register a task, once; `said` is what its decorator says beyond Django. Raises InvalidTask, InvalidOption."""
     name = task.module_path
-    known, spec = _declared.get(name), find_spec(name)
-    if spec is not None and known is None:
-        raise InvalidTask(f"{name} is a @job already. Enqueue that one, or give the @job a name=.")
-    if said is None and spec is not None and known is not None and _is_copy(task, known):
-        return spec
+    known, known_spec = _declared.get(name, (None, None))
+    registered = find_spec(name)
+    if registered is not None:
+        if registered is not known_spec:
+            raise InvalidTask(f"{name} is a @job already. Enqueue that one, or give the @job a name=.")
+        if said is None and known is not None and _is_copy(task, known):
+            return registered
     spec = _make_spec(task, said or {})
     register(spec)
-    _declared[name] = task
+    _declared[name] = task, spec
     return spec
 
 

@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from django_jobs import Exponential, job
 from django_jobs.backend import JobsBackend, JobTask
-from django_jobs.compat import InvalidTask, InvalidTaskBackend, TaskResultStatus, task, task_backends, task_enqueued
+from django_jobs.compat import InvalidTask, InvalidTaskBackend, TaskResultStatus, task_backends, task_enqueued
 from django_jobs.definitions.registry import get_spec, queue_names
 from django_jobs.errors import InvalidArguments, InvalidOption
 from django_jobs.models import Job
 from tests.bells import transport
 from tests.processes import worker_environment
 from tests.project import tasks
-from tests.project.tasks import add
+from tests.project.tasks import add, task
 
 __all__ = ["transport"]
 
@@ -154,8 +154,12 @@ def test_checks_of_the_backend_are_part_of_manage_py_check(settings):
     assert "for all tasks" in messages(settings, OPTIONS={"IDEMPOTENCY_KEY": "a"})["django_jobs.E012"]
     assert "Did you mean 'OPTIONS'" in messages(settings, OPTION={})["django_jobs.E011"]
     assert "'a b'" in messages(settings, QUEUES=["a b"])["django_jobs.E013"]
+
+
+def test_options_that_cannot_work_are_told_before_a_task_is_stored(settings):
+    settings.TASKS = {"default": {**OURS, "OPTIONS": {"TIMEUOT": 3}}}
     with pytest.raises(InvalidTaskBackend, match="Did you mean 'timeout'"):
-        _ = task_backends["default"].job_options if messages(settings, OPTIONS={"TIMEUOT": 3}) else None
+        add.enqueue(1, 2)
 
 
 @pytest.mark.once

@@ -95,7 +95,7 @@ def test_a_cancelled_task_has_failed_and_says_why():
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_a_word_of_django(state):
-    assert JobsBackend("default", {}).get_result(put(state).pk).status in TaskResultStatus
+    assert JobsBackend("default", {}).get_result(str(put(state).pk)).status in TaskResultStatus
 
 
 @pytest.mark.parametrize("result_id", ["", "123", 123, None, "01a220c9-6f83-7301-b99c-ee1c2e6ba497", "\0"])
@@ -129,7 +129,7 @@ def test_a_job_is_read_as_a_result_too():
     def greet(name): ...
 
     stored = greet.enqueue("you")
-    result = JobsBackend("default", {}).get_result(stored.pk)
+    result = JobsBackend("default", {}).get_result(str(stored.pk))
     assert (result.id, result.task.func, result.task.queue_name, result.args) == (
         str(stored.pk),
         greet.func,
