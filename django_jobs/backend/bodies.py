@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import wraps
 from importlib import import_module
 from typing import Any
+from weakref import WeakSet
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.apps import apps
@@ -23,8 +24,10 @@ from django_jobs.errors import InvalidArguments
 from django_jobs.execution.context import JobContext
 
 MODULE = "tasks"
-# Dotted path -> the task as it was declared, before any .using(), and what it was registered as.
-_declared: dict[str, tuple[AnyTask, JobSpec]] = {}
+# Dotted path -> the task as it was declared, before any .using().
+_declared: dict[str, AnyTask] = {}
+# What tells a job that is a task from one of @job.
+_bodies: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 def discover() -> None:
@@ -44,22 +47,22 @@ def discover() -> None:
 
 def declared(name: str) -> AnyTask | None:
     """Return the task of this dotted path as it was declared, or None."""
-    return _declared[name][0] if name in _declared else None
+    return _declared.get(name)
 
 
 def remember(task: AnyTask, said: Mapping[str, Any] | None = None) -> JobSpec:
     """Register a task, once; `said` is what its decorator says beyond Django. Raises InvalidTask, InvalidOption."""
     name = task.module_path
-    known, known_spec = _declared.get(name, (None, None))
-    registered = find_spec(name)
+    known, registered = _declared.get(name), find_spec(name)
     if registered is not None:
-        if registered is not known_spec:
+        if registered.function not in _bodies:
             raise InvalidTask(f"{name} is a @job already. Enqueue that one, or give the @job a name=.")
         if said is None and known is not None and _is_copy(task, known):
             return registered
     spec = _make_spec(task, said or {})
     register(spec)
-    _declared[name] = task, spec
+    _bodies.add(spec.function)
+    _declared[name] = task
     return spec
 
 

@@ -1,9 +1,9 @@
 """Django's signals and log lines tell of a task what its row says."""
 
-import asyncio
 import logging
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
 
 from django_jobs import Fixed, cancel
@@ -46,7 +46,7 @@ def run(result):
     """Run a task as a worker does, and return its result as the row then has it."""
     claim = claim_one(Job.objects.get(pk=result.id))
     is_async = result.task.func is succeed_at.func
-    outcome = asyncio.run(aexecute(claim)) if is_async else execute(claim)
+    outcome = async_to_sync(aexecute)(claim) if is_async else execute(claim)
     assert settle("default", [ended(claim, outcome)]).written
     result.refresh()
     return result
