@@ -72,11 +72,9 @@ def test_jobs_keep_what_django_promises_of_tasks(run):
     assert run(upstream.JOBS, "test_tasks", "test_dummy_backend", leave_out=REPLACED) > 45
 
 
-@pytest.mark.once
 def test_the_twins_for_tests_are_what_django_has(run):
     assert run(upstream.TWINS, "test_tasks", "test_dummy_backend", "test_immediate_backend") > 65
 
 
-@pytest.mark.once
 def test_backends_of_others_work_beside_ours(run):
     assert run({}, "test_custom_backend") > 4

@@ -1,10 +1,12 @@
 """Django's own tests of its Tasks framework, out of the source distribution of the Django that is installed."""
 
+import fcntl
 import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import django
 
@@ -40,12 +42,17 @@ TWINS = {
 def archive() -> Path:
     """Return the source distribution, fetched from the index unless it was before. Raises CalledProcessError."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "django_jobs"
+    cache.mkdir(parents=True, exist_ok=True)
     found = cache / f"django-{VERSION}.tar.gz"
-    if not found.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        # Only read, never installed: a Python that this Django has left behind will do.
-        command = [*pip, "--ignore-requires-python", "--dest", str(cache), f"django=={VERSION}"]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    with (cache / "lock").open("w") as lock, TemporaryDirectory(dir=cache) as folder:
+        # The processes of a run all ask for it at once, and one fetches it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.exists():
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+            # Only read, never installed: a Python that this Django has left behind will do.
+            command = [*pip, "--ignore-requires-python", "--dest", folder, f"django=={VERSION}"]
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+            (Path(folder) / found.name).rename(found)
     return found
 
 
