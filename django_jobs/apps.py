@@ -4,6 +4,8 @@ from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.conf import task_aliases
+
 
 class DjangoJobsConfig(AppConfig):
     name = "django_jobs"
@@ -15,3 +17,7 @@ class DjangoJobsConfig(AppConfig):
 
         checks.register()
         autodiscover_modules("jobs")
+        if task_aliases():
+            from django_jobs import backend
+
+            backend.discover()

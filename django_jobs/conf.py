@@ -15,6 +15,8 @@ from django_jobs.errors import ConfigurationError
 SETTING = "DJANGO_JOBS"
 # A thousand years: no database can add more to a date and stay in its calendar.
 LONGEST_SECONDS = 1000 * 366 * 24 * 3600
+# What the aliases of django.tasks that belong to us say.
+BACKEND = "django_jobs.backend.JobsBackend"
 
 # Planned, so that a reader of the docs is told "not yet" instead of "no such setting".
 NOT_AVAILABLE_YET: frozenset[str] = frozenset()
@@ -100,6 +102,12 @@ def get_settings() -> JobsSettings:
     if _current is None:
         _current = _read(getattr(settings, SETTING, {}))
     return _current
+
+
+def task_aliases() -> dict[str, Mapping[str, Any]]:
+    """Return what TASKS says of the aliases whose backend is JobsBackend."""
+    tasks = getattr(settings, "TASKS", {})
+    return {alias: said for alias, said in tasks.items() if said.get("BACKEND") == BACKEND}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,16 +3,18 @@
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from uuid import UUID
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
-from django_jobs.conf import did_you_mean
+from django_jobs.conf import did_you_mean, get_settings, task_aliases
 from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.deduplication import Deduplicate
-from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, JobOptions, make_options, without
+from django_jobs.definitions.options import JOB_NAME, OPTION_NAMES, UNSET, JobOptions, make_options, without
 from django_jobs.definitions.redaction import RESULT
-from django_jobs.definitions.registry import JobSpec, register
+from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, register
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.retries import error_classes
 from django_jobs.definitions.sandbox import Sandbox, read_sandbox
@@ -79,9 +81,77 @@ class JobFunction(Generic[Arguments, Result]):
         """Store the call as a job; see `enqueue`."""
         return await sync_to_async(self.enqueue)(*args, **kwargs)
 
+    def call(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
+        """Run the function here and now, to its end even if it is `async def`."""
+        return (async_to_sync(self.func) if self.spec.is_async else self.func)(*args, **kwargs)
+
+    async def acall(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
+        """Run the function here and now; a `def` in a thread."""
+        return await (self.func if self.spec.is_async else sync_to_async(self.func))(*args, **kwargs)
+
     @property
     def name(self) -> str:
         return self.spec.name
+
+    # What else a Task of Django has, so that code for the one reads on the other.
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        return self.spec.function
+
+    @property
+    def module_path(self) -> str:
+        return self.spec.path
+
+    @property
+    def takes_context(self) -> bool:
+        return self.spec.takes_context
+
+    @property
+    def queue_name(self) -> str:
+        return str(self._said("queue_name", DEFAULT_QUEUE))
+
+    @property
+    def priority(self) -> int:
+        return int(self._said("priority", 0))
+
+    @property
+    def run_after(self) -> datetime | None:
+        """The moment that .using() named; None also where it named seconds, which count from the INSERT."""
+        said = self._said("run_after", None)
+        return said if isinstance(said, datetime) else None
+
+    @property
+    def backend(self) -> str:
+        """The first alias of TASKS that keeps its tasks as jobs; "default" if there is none."""
+        return next(iter(task_aliases()), "default")
+
+    def get_backend(self) -> Any:
+        """Return the backend of Django's Tasks framework at that alias."""
+        from django_jobs.compat import task_backends
+
+        return task_backends[self.backend]
+
+    def get_result(self, result_id: object) -> "Job":
+        """Return the job of this id. Raises Django's TaskResultDoesNotExist, and TaskResultMismatch for another's."""
+        from django_jobs.compat import TaskResultDoesNotExist, TaskResultMismatch
+        from django_jobs.models import Job
+
+        try:
+            job = Job.objects.using(get_settings().DATABASE).get(pk=UUID(str(result_id)))
+        except (ValueError, Job.DoesNotExist):
+            raise TaskResultDoesNotExist(result_id) from None
+        if job.name != self.spec.name:
+            raise TaskResultMismatch(f"Task does not match (received {job.name!r})")
+        return job
+
+    async def aget_result(self, result_id: object) -> "Job":
+        """Return the job of this id; see `get_result`."""
+        return await sync_to_async(self.get_result)(result_id)
+
+    def _said(self, option: str, default: Any) -> Any:
+        said = getattr(self.spec.options.overlaid(self.options), option)
+        return default if said is UNSET else said
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:
@@ -155,24 +225,36 @@ def job(
     """
 
     def decorate(function: Callable[..., Any]) -> JobFunction[..., Any]:
-        spec = _make_spec(function, takes_context, name, aliases, sensitive, atomic, batch, sandbox, options)
+        spec = make_spec(
+            function,
+            takes_context,
+            name,
+            sensitive,
+            atomic,
+            aliases=aliases,
+            batch=batch,
+            sandbox=sandbox,
+            options=options,
+        )
         register(spec)
         return JobFunction(spec)
 
     return decorate if function is None else decorate(function)
 
 
-def _make_spec(
+def make_spec(
     function: Callable[..., Any],
     takes_context: bool,
     name: str | None,
-    aliases: Iterable[str],
     sensitive: Iterable[str],
     atomic: bool,
-    batch: Batch | None,
-    sandbox: bool | Sandbox,
+    *,
+    aliases: Iterable[str] = (),
+    batch: Batch | None = None,
+    sandbox: bool | Sandbox = False,
     options: dict[str, Any],
 ) -> JobSpec:
+    """Return what a decorator says of a function, checked. Raises InvalidOption, NotAvailableYet."""
     if not inspect.isfunction(function):
         raise InvalidOption(f"@job is for functions, not for {function!r}.")
     whose = f"@job of {function.__module__}.{function.__qualname__}"

@@ -8,7 +8,8 @@ from django.dispatch import Signal
 # jobs: list of Job, stored by one call, whose transaction has committed.
 jobs_enqueued = Signal()
 
-# claim: Claim; outcome: Outcome. One attempt came to an end, whatever it was.
+# claim: Claim; outcome: Outcome; state: State of the job now; seconds: float that the body ran. One attempt came to an
+# end, whatever it was.
 attempt_ended = Signal()
 
 # claim: Claim; error: ErrorReport. The job failed and will not run again by itself.

@@ -7,6 +7,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import django
+
 from tests.databases import databases
 
 # Workers are started with this environment, so that they share the run's names. Each process of pytest-xdist is a run
@@ -63,6 +65,9 @@ TEMPLATES = [
         },
     }
 ]
+TASKS = {"default": {"BACKEND": "django_jobs.backend.JobsBackend", "QUEUES": ["default", "mail"]}}
+if django.VERSION < (6, 0):
+    INSTALLED_APPS.append("django_tasks")
 ROOT_URLCONF = "tests.project.urls"
 STATIC_URL = "static/"
 

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from django_jobs.compat import task_backends
 from django_jobs.conf import JobsSettings, get_settings
 from django_jobs.worker.standing import LONGEST_ROUND_SECONDS
 from django_jobs.worker.supervisor import LONGEST_END_SECONDS
@@ -89,6 +90,8 @@ def test_python_on_a_page_runs_from_top_to_bottom(matches, transport, monkeypatc
     # What a page adds to a project's settings, and imports again from the module that it shows.
     vars(page).update(INSTALLED_APPS=[], DATABASES={"default": {}})
     monkeypatch.setitem(sys.modules, "orders", ModuleType("orders"))
+    # Pages speak of the Django of today; before 6.0 a backport stands for it.
+    monkeypatch.setitem(sys.modules, "django.tasks", sys.modules[task_backends.__class__.__module__])
     monkeypatch.setitem(sys.modules, "orders.jobs", page)
     for program in programs(matches):
         exec(compile(program, "<page>", "exec"), vars(page))  # noqa: S102 (our own pages)

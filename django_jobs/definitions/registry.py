@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django_jobs.conf import did_you_mean, get_settings
+from django_jobs.conf import did_you_mean, get_settings, task_aliases
 from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.options import JobOptions
 from django_jobs.definitions.retries import BackoffFunction
@@ -96,9 +96,10 @@ def any_sandboxed() -> bool:
 
 
 def queue_names() -> list[str]:
-    """Return every queue that the settings or a job declare, sorted."""
+    """Return every queue that the settings, TASKS among them, or a job declare, sorted."""
     declared = {spec.options.queue_name for spec in _specs.values() if isinstance(spec.options.queue_name, str)}
-    return sorted({DEFAULT_QUEUE, *get_settings().QUEUES, *declared})
+    of_tasks = {str(name) for said in task_aliases().values() for name in said.get("QUEUES", ())}
+    return sorted({DEFAULT_QUEUE, *get_settings().QUEUES, *of_tasks, *declared})
 
 
 def check_queue_name(name: str) -> None:

@@ -33,6 +33,8 @@ class JobContext:
     # How often a body of this job was started, whatever came of it.
     starts: int
     enqueued_at: datetime
+    # The worker that runs it: the id of its row.
+    worker_id: UUID
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
     # What middleware sent along when the job was enqueued.

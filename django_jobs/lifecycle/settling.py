@@ -143,7 +143,13 @@ def _announce(settled: Settled) -> None:
     listened = attempt_ended.has_listeners()
     for each, row in settled.written:
         if listened:
-            attempt_ended.send_robust(sender=find_spec(each.claim.name), claim=each.claim, outcome=each.outcome)
+            attempt_ended.send_robust(
+                sender=find_spec(each.claim.name),
+                claim=each.claim,
+                outcome=each.outcome,
+                state=row.state,
+                seconds=each.finished - each.started,
+            )
         if row.state == State.FAILED:
             report_failure(each.claim, error_of(each.outcome, row))
 

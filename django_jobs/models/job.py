@@ -23,7 +23,8 @@ from django_jobs.states import ENDED, State
 if TYPE_CHECKING:
     from django_jobs.models.report import LogLine
 
-_STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
+# What Django's Tasks framework calls them; all others are READY.
+STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
 # The deduplication slot of the row that holds its key.
 HOLDER = UUID(int=0)
 
@@ -212,7 +213,7 @@ class Job(models.Model):
     @property
     def status(self) -> str:
         """The state in Django's four words: READY, RUNNING, SUCCESSFUL, FAILED; a cancelled job has failed."""
-        return _STATUS.get(self.state, "READY")
+        return STATUS.get(self.state, "READY")
 
     @property
     def return_value(self) -> Any:

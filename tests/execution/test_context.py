@@ -42,6 +42,7 @@ def test_inside_a_job_the_current_one_is_this(function):
             max_attempts=3,
             starts=7,
             enqueued_at=ENQUEUED,
+            worker_id=given.owner,
             args=[1],
             kwargs={"two": 2},
             _notes=Notes(given),
