@@ -21,6 +21,8 @@ REDIS = os.environ.get("DJANGO_JOBS_TEST_REDIS")
 # The example's app is tested here as well: on the databases and transports that the environment names.
 sys.path.append(str(Path(__file__).parents[1] / "example_project"))
 
+# Workers have settings of their own, and share the embedded server of the tests.
+BASE_DIR = Path(__file__).parents[1]
 SECRET_KEY = "only for tests"
 USE_TZ = True
 TIME_ZONE = "UTC"
