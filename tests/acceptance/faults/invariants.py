@@ -175,10 +175,14 @@ def nothing_is_left_behind(history: History) -> Iterator[str]:
 
 
 def order_is_kept(history: History) -> Iterator[str]:
-    """With one worker and one job at a time the order in which jobs begin is exact."""
-    wanted = {id: position for position, id in enumerate(history.in_order)}
+    """With one worker and one job at a time the order in which jobs begin is exact.
+
+    But for what a dead worker had claimed and not begun: while that comes back, others may have been claimed.
+    """
+    came_back = {row.id for row in history.rows.values() if row.fence > row.starts}
+    wanted = {id: position for position, id in enumerate(history.in_order) if id not in came_back}
     first = {run.job: run for run in reversed(history.runs) if run.job in wanted}
-    began = sorted(first.values(), key=lambda run: run.began)
+    began = sorted((run for run in first.values() if run.start == 1), key=lambda run: run.began)
     for earlier, later in pairwise(began):
         if wanted[earlier.job] > wanted[later.job]:
             yield f"{earlier} began before {later}"
