@@ -310,7 +310,8 @@ class Simulation:
         now = self._database.time.strftime("%Y-%m-%d %H:%M:%f000", "now")
         self._database.query(
             "INSERT INTO django_jobs_worker (id, host, pid, supervisor_pid, version, queues, names, concurrency, "
-            "started_at, beat_at, dead_at, died) VALUES (?, 'here', 1, 1, '', '[]', '[]', 1, ?, ?, NULL, 0)",
+            "quiet, asked_to, started_at, beat_at, dead_at, died) "
+            "VALUES (?, 'here', 1, 1, '', '[]', '[]', 1, 0, '', ?, ?, NULL, 0)",
             worker.id.hex,
             now,
             now,
