@@ -26,6 +26,9 @@ REPLACED = {
     # It calls the synchronous refresh() inside of a coroutine, where the same holds.
     "TaskTestCase.test_refresh_result",
 }
+if sys.version_info < (3, 12):
+    # It quotes an error of Python that read otherwise before; Django 6 needs 3.12.
+    REPLACED.add("CustomBackendTestCase.test_no_enqueue")
 
 
 @pytest.fixture(scope="session")
@@ -77,4 +80,4 @@ def test_the_twins_for_tests_are_what_django_has(run):
 
 
 def test_backends_of_others_work_beside_ours(run):
-    assert run({}, "test_custom_backend") > 4
+    assert run({}, "test_custom_backend", leave_out=REPLACED) > 3

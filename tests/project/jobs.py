@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import os
 import threading
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ connection_created.connect(number_connection, dispatch_uid="tests.project.jobs")
 @job(takes_context=True)
 def leave_effect(context: JobContext) -> None:
     Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
+
+
+@job(takes_context=True)
+def leave_effect_slowly(context: JobContext, seconds: float) -> None:
+    leave_effect(context)
+    time.sleep(seconds)
 
 
 @job(takes_context=True, queue_name="mail")

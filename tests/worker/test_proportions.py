@@ -8,7 +8,7 @@ import pytest
 
 from django_jobs import enqueue_many
 from tests.conftest import StartWorkers
-from tests.project.jobs import leave_effect
+from tests.project.jobs import leave_effect_slowly
 from tests.project.models import Effect
 from tests.worker.watching import all_successful
 
@@ -16,12 +16,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 TRANSPORTS = pytest.mark.parametrize("transport", [None, "database:"], ids=["of the run", "database"])
 JOBS = 60
+# Of shorter jobs more are fetched ahead, and what is fetched ahead has had its turn.
+SECONDS = 0.03
 
 
 def order_of_starts(start_workers: StartWorkers, transport: str | None, *arguments: str) -> list[str]:
     """Run as many jobs of each of two queues in one worker, one at a time; return the queues in order of the starts."""
-    handles = [leave_effect.using(queue_name=name) for name in ("default", "mail")]
-    jobs = enqueue_many([handle.request() for handle in handles for _ in range(JOBS)])
+    handles = [leave_effect_slowly.using(queue_name=name) for name in ("default", "mail")]
+    jobs = enqueue_many([handle.request(SECONDS) for handle in handles for _ in range(JOBS)])
     options: dict[str, Any] = {} if transport is None else {"TRANSPORT": transport}
     start_workers("--concurrency", "1", *arguments, options=options)
     all_successful(jobs)
