@@ -45,7 +45,7 @@ def leave_effect(context: JobContext) -> None:
 
 @job(takes_context=True)
 def leave_effect_slowly(context: JobContext, seconds: float) -> None:
-    leave_effect(context)
+    Effect.objects.create(job_id=context.id, worker=str(os.getpid()))
     time.sleep(seconds)
 
 
