@@ -135,6 +135,20 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
+    _validate_times(result)
+    _validate_sizes(result)
+    for name in ("IDEMPOTENCY_CHECKS_ARGUMENTS", "RAISE_TRANSPORT_ERRORS"):
+        if not isinstance(getattr(result, name), bool):
+            raise ConfigurationError(f"{SETTING}[{name!r}] must be True or False, not {getattr(result, name)!r}.")
+    if isinstance(result.MIDDLEWARE, str) or not all(isinstance(each, str) for each in result.MIDDLEWARE):
+        raise ConfigurationError(f"{SETTING}['MIDDLEWARE'] must be a list of dotted paths, not {result.MIDDLEWARE!r}.")
+    if not isinstance(result.QUEUES, Mapping) or not all(
+        isinstance(name, str) and isinstance(options, Mapping) for name, options in result.QUEUES.items()
+    ):
+        raise ConfigurationError(f"{SETTING}['QUEUES'] must map queue names to dicts, not {result.QUEUES!r}.")
+
+
+def _validate_times(result: JobsSettings) -> None:
     for name in ("HEARTBEAT_SECONDS", "DEAD_AFTER_SECONDS", "GRACE_SECONDS", "TIMEOUT", *_SANDBOX_SECONDS):
         value = getattr(result, name)
         # The others are refused below, each with what it may be.
@@ -148,14 +162,22 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a number of seconds, not {value!r}.")
+    timeout = result.TIMEOUT
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        raise ConfigurationError(f"{SETTING}['TIMEOUT'] must be a number of seconds above 0 or None, not {timeout!r}.")
+    if result.DEAD_AFTER_SECONDS < 2 * result.HEARTBEAT_SECONDS:
+        raise ConfigurationError(
+            f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "
+            f"HEARTBEAT_SECONDS, which is {result.HEARTBEAT_SECONDS!r}."
+        )
+
+
+def _validate_sizes(result: JobsSettings) -> None:
     memory = result.SANDBOX_MEMORY_MEGABYTES
     if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int) or memory < 1):
         raise ConfigurationError(
             f"{SETTING}['SANDBOX_MEMORY_MEGABYTES'] must be a whole number from 1 on or None, not {memory!r}."
         )
-    timeout = result.TIMEOUT
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
-        raise ConfigurationError(f"{SETTING}['TIMEOUT'] must be a number of seconds above 0 or None, not {timeout!r}.")
     for name, least in _LEAST.items():
         value = getattr(result, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -166,20 +188,6 @@ def _validate(result: JobsSettings) -> None:
         raise ConfigurationError(
             f"{SETTING}['MAX_TRACEBACK_BYTES'] must be a whole number from 1024 to 262144, not {size!r}."
         )
-    if result.DEAD_AFTER_SECONDS < 2 * result.HEARTBEAT_SECONDS:
-        raise ConfigurationError(
-            f"{SETTING}['DEAD_AFTER_SECONDS'] is {result.DEAD_AFTER_SECONDS!r} but must be at least twice "
-            f"HEARTBEAT_SECONDS, which is {result.HEARTBEAT_SECONDS!r}."
-        )
-    for name in ("IDEMPOTENCY_CHECKS_ARGUMENTS", "RAISE_TRANSPORT_ERRORS"):
-        if not isinstance(getattr(result, name), bool):
-            raise ConfigurationError(f"{SETTING}[{name!r}] must be True or False, not {getattr(result, name)!r}.")
-    if isinstance(result.MIDDLEWARE, str) or not all(isinstance(each, str) for each in result.MIDDLEWARE):
-        raise ConfigurationError(f"{SETTING}['MIDDLEWARE'] must be a list of dotted paths, not {result.MIDDLEWARE!r}.")
-    if not isinstance(result.QUEUES, Mapping) or not all(
-        isinstance(name, str) and isinstance(options, Mapping) for name, options in result.QUEUES.items()
-    ):
-        raise ConfigurationError(f"{SETTING}['QUEUES'] must map queue names to dicts, not {result.QUEUES!r}.")
 
 
 def _forget(*, setting: str, **kwargs: object) -> None:

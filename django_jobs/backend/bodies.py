@@ -18,7 +18,7 @@ from django.apps import apps
 from django.utils.module_loading import autodiscover_modules
 
 from django_jobs.compat import AnyTask, InvalidTask, Task, TaskContext, normalize_json
-from django_jobs.decorators import make_spec
+from django_jobs.definitions.declaring import make_spec
 from django_jobs.definitions.registry import JobSpec, find_spec, register
 from django_jobs.errors import InvalidArguments
 from django_jobs.execution.context import JobContext
