@@ -23,8 +23,12 @@ class StartWorkers(Protocol):
 
 
 def pytest_configure() -> None:
-    """Hear SIGINT, and let the processes of tests hear it, even where the run was started in the background."""
+    """Hear SIGINT, and let the processes of tests hear it, even where the run was started in the background.
+
+    And SIGHUP, which `nohup` has them ignore, as workers do then.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,5 @@
 """manage.py runworkers: run jobs in N processes until told to stop."""
 
-import os
 import signal
 import sys
 import threading
@@ -23,7 +22,6 @@ from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.health import APP, pending_migrations
 from django_jobs.transports import get_transport
 from django_jobs.worker import systemd
-from django_jobs.worker.orphans import FIRST
 from django_jobs.worker.plan import Plan
 from django_jobs.worker.probes import Probes
 from django_jobs.worker.standing import Listener
@@ -175,10 +173,10 @@ class Command(BaseCommand):
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """The first process of a container hears no signal that it does not handle, and may wait for migrations long."""
-    if os.getpid() != FIRST:
-        yield
-        return
+    """End well when asked to before the supervisor listens: it may wait for migrations long.
+
+    And the first process of a container hears no signal that it does not handle.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         sys.exit(0)
