@@ -15,7 +15,7 @@ from tests.project.models import Effect
 from tests.waiting import wait_until
 from tests.worker.watching import Gate, all_successful, living_workers
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 MANY = 50
 

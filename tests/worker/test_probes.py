@@ -29,6 +29,8 @@ from tests.waiting import wait_until
 from tests.worker.clocks import MovedClock
 from tests.worker.watching import Gate, end_of, living_workers, runs
 
+pytestmark = pytest.mark.once
+
 CHILD = ChildStanding(
     pid=1, worker=uuid4(), turned_at=1000.0, running=0, concurrency=10, is_quiet=False, is_leaving=False
 )

@@ -21,7 +21,7 @@ from tests.rows import fresh
 from tests.waiting import wait_until
 from tests.worker.watching import Gate, all_successful, end_of, living_workers, runs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 LOUD = {"DJANGO_JOBS_TEST_LOG": "INFO"}
 

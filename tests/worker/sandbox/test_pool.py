@@ -24,6 +24,8 @@ from tests.worker.claims import claim
 from tests.worker.clocks import MovedClock
 from tests.worker.conftest import CONCURRENCY
 
+pytestmark = pytest.mark.once
+
 KNOWN = "tests.project.sandboxed"
 
 
