@@ -13,8 +13,17 @@ VARIABLES = {
 
 
 def databases(run: str) -> dict[str, dict[str, Any]]:
-    """Return DATABASES for those variables that are set; `run` keeps two runs on one server apart."""
-    return {alias: _database(os.environ[name], name, run) for alias, name in VARIABLES.items() if name in os.environ}
+    """Return DATABASES for those variables that are set; `run` keeps two runs on one server apart.
+
+    A second database that is the first one again would only have its tests run twice.
+    """
+    named = {alias: name for alias, name in VARIABLES.items() if name in os.environ}
+    urls = {alias: os.environ[name] for alias, name in named.items()}
+    return {
+        alias: _database(url, named[alias], run)
+        for alias, url in urls.items()
+        if alias == "default" or url != urls.get("default")
+    }
 
 
 def database(url: str) -> dict[str, Any]:
