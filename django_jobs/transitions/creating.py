@@ -1,8 +1,9 @@
 """create: nothing -> ready or blocked. Only inserts; a key is acquired here, and by who waits for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from uuid import UUID
 
@@ -154,7 +155,7 @@ def _record(draft: NewJob) -> Row:
 def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
     columns, records = _given(records)
     returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
-    return sql.insert(columns, records, _values(sql, columns, state), returning, unique)
+    return sql.insert(columns, records, partial(_values, sql, columns, state), returning, unique)
 
 
 def _given(records: Sequence[Row]) -> tuple[Columns, list[Row]]:
@@ -163,28 +164,28 @@ def _given(records: Sequence[Row]) -> tuple[Columns, list[Row]]:
     return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in given}, list(map(itemgetter(*given), records))
 
 
-def _values(sql: Dialect, columns: Columns, state: State) -> dict[str, str]:
-    """Return what is stored in each column that is not NULL in all rows."""
-    values = {name: f"o.{sql.connection.ops.quote_name(name)}" for name in columns if name in _STORED}
-    due = sql.later("COALESCE(o.delay, 0)") if "delay" in columns else sql.now
+def _values(sql: Dialect, columns: Columns, state: State, of: Callable[[str], str]) -> dict[str, str]:
+    """Return what is stored in each column that is not NULL in all rows; `of` writes a column of a record."""
+
+    def later_if_given(column: str) -> str:
+        return f"CASE WHEN {of(column)} IS NULL THEN NULL ELSE {sql.later(of(column))} END"
+
+    values = {name: of(name) for name in columns if name in _STORED}
+    due = sql.later(f"COALESCE({of('delay')}, 0)") if "delay" in columns else sql.now
     if "run_after" in columns:
-        due = f"COALESCE(o.run_after, {due})"
+        due = f"COALESCE({of('run_after')}, {due})"
     values["state"] = f"'{state.value}'"
     values["run_after"] = due
-    values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now))
+    values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now), of("priority"), of("lifo"))
     values["enqueued_at"] = sql.now
     if "expires_after" in columns:
-        expires = _later_if_given(sql, "o.expires_after")
-        values["expires_at"] = f"COALESCE(o.expires_at, {expires})" if "expires_at" in columns else expires
+        expires = later_if_given("expires_after")
+        values["expires_at"] = f"COALESCE({of('expires_at')}, {expires})" if "expires_at" in columns else expires
     if "key_seconds" in columns:
-        values["key_expires_at"] = _later_if_given(sql, "o.key_seconds")
+        values["key_expires_at"] = later_if_given("key_seconds")
     if "held_seconds" in columns:
-        values["deduplication_expires_at"] = _later_if_given(sql, "o.held_seconds")
+        values["deduplication_expires_at"] = later_if_given("held_seconds")
     return values
-
-
-def _later_if_given(sql: Dialect, seconds: str) -> str:
-    return f"CASE WHEN {seconds} IS NULL THEN NULL ELSE {sql.later(seconds)} END"
 
 
 def _complete(

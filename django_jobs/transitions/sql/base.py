@@ -5,7 +5,7 @@ database's clock, at the start of the statement.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ from django_jobs.models import Job
 # Column name -> type, in the words of PostgreSQL; the other dialects translate.
 Columns = dict[str, str]
 Row = Sequence[Any]
+# Told how a column of a record is written, it returns the expression of each column of job.
+Values = Callable[[Callable[[str], str]], dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,11 @@ class Dialect(ABC):
     def latest(self, first: str, second: str) -> str:
         """Return the later of two moments."""
 
-    def rank(self, moment: str) -> str:
-        """Return the rank of the row under the moment, by the row's own priority and lifo."""
-        band = f"(({HIGHEST_PRIORITY} - priority) * 2 + CASE WHEN lifo THEN 0 ELSE 1 END)"
+    def rank(self, moment: str, priority: str = "priority", lifo: str = "lifo") -> str:
+        """Return the rank under the moment, by the priority and lifo of the row, or by other expressions."""
+        band = f"(({HIGHEST_PRIORITY} - {priority}) * 2 + CASE WHEN {lifo} THEN 0 ELSE 1 END)"
         tick = self.ticks(moment)
-        return f"({band} * {BAND_SIZE} + CASE WHEN lifo THEN {LAST_TICK} - {tick} ELSE {tick} END)"
+        return f"({band} * {BAND_SIZE} + CASE WHEN {lifo} THEN {LAST_TICK} - {tick} ELSE {tick} END)"
 
     # Values.
 
@@ -168,12 +170,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def insert(
-        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
     ) -> list[Row]:
         """Insert a row for each record unless its unique key is taken; return those that were inserted.
 
-        `values` maps a column of job to an SQL expression over `o.<column>`; a column that is not there is NULL.
+        `values` is told how the columns of a record are written, and maps columns of job to SQL expressions over
+        them; a column that is not there is NULL.
         """
+
+    def of_record(self, column: str) -> str:
+        """Return a column of a record in a statement that selects from records as `o`."""
+        return f"o.{self.connection.ops.quote_name(column)}"
 
     def divided(self, columns: Columns, records: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
         """Return the columns whose value is the same in all records, with it, and the others with all their values.
@@ -221,10 +228,10 @@ class Dialect(ABC):
         """Return what a SELECT needs at its end to see rows that were committed after the transaction began."""
         return ""
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
         """Run one statement and return its rows."""
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, list(parameters))
+            cursor.execute(sql, parameters if isinstance(parameters, Mapping) else list(parameters))
             return cursor.fetchall() if cursor.description else []
 
     def _chosen(self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str) -> str:

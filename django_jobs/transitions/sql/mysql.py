@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
 
 _TYPES = {
     "uuid": "CHAR(36)",
@@ -113,7 +113,7 @@ class MySQL(Dialect):
             return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
 
     def insert(
-        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
     ) -> list[Row]:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
         # Where no record has the column, nobody has a key.
@@ -121,11 +121,12 @@ class MySQL(Dialect):
         keyed = [record for record in records if any(record[key : key + 1])]
         unkeyed = [record for record in records if not any(record[key : key + 1])]
         inserted = [record[0] for record in unkeyed]
+        given = values(self.of_record)
         with transaction.atomic(self.connection.alias, savepoint=False):
             if unkeyed:
-                self._insert(columns, unkeyed, values)
+                self._insert(columns, unkeyed, given)
             for record in keyed:
-                if self._insert_keyed(columns, record, values, unique):
+                if self._insert_keyed(columns, record, given, unique):
                     inserted.append(record[0])
             among, parameters = self.among("id", inserted)
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)

@@ -1,12 +1,12 @@
 """PostgreSQL: everything in one statement, rows as arrays, locks that insert no key lock."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
@@ -103,18 +103,28 @@ class PostgreSQL(Dialect):
         )
 
     def insert(
-        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
     ) -> list[Row]:
-        source, parameters = self._rows(columns, records)
-        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
+        parameters: Sequence[Any] | Mapping[str, Any]
+        if len(records) == 1:
+            # Planned in less time than a SELECT from one row.
+            parameters = dict(zip(columns, records[0], strict=True))
+            given = values(lambda column: f"%({column})s::{columns[column]}")
+            source = f"VALUES ({', '.join(given.values())})"
+        else:
+            rows, parameters = self._rows(columns, records)
+            given = values(self.of_record)
+            source = f"SELECT {', '.join(given.values())} FROM {rows}"
+        names = ", ".join(self.connection.ops.quote_name(name) for name in given)
         return self.query(
-            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} "
-            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
+            f"INSERT INTO {self.job} ({names}) {source} ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
             parameters,
         )
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return super().query(sql, [_array(each) if isinstance(each, list) else each for each in parameters])
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+        if not isinstance(parameters, Mapping):
+            parameters = [_array(each) if isinstance(each, list) else each for each in parameters]
+        return super().query(sql, parameters)
 
     def limit_lock_waits(self, milliseconds: int) -> None:
         self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
@@ -124,7 +134,6 @@ class PostgreSQL(Dialect):
         quoted = {name: self.connection.ops.quote_name(name) for name in columns}
         selected = [f"%s::{columns[name]} AS {quoted[name]}" for name in shared] + [quoted[name] for name in own]
         if not own:
-            # The planner reads one row as constants.
             return f"(SELECT {', '.join(selected)}) AS o", list(shared.values())
         arrays = ", ".join(f"%s::{columns[name]}[]" for name in own)
         names = ", ".join(quoted[name] for name in own)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey
+from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
 
 _ORIGIN_JULIAN_DAY = 2460676.5
 _UNIX_JULIAN_DAY = 2440587.5
@@ -87,7 +87,7 @@ class SQLite(Dialect):
         )
 
     def insert(
-        self, columns: Columns, records: Sequence[Row], values: dict[str, str], returning: str, unique: UniqueKey
+        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
     ) -> list[Row]:
         source, parameters = self._rows(columns, records)
         if len(parameters) > MOST_VARIABLES and len(records) > 1:
@@ -97,10 +97,11 @@ class SQLite(Dialect):
                 *self.insert(columns, first, values, returning, unique),
                 *self.insert(columns, second, values, returning, unique),
             ]
-        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
+        given = values(self.of_record)
+        names = ", ".join(self.connection.ops.quote_name(name) for name in given)
         # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
         return self.query(
-            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} WHERE TRUE "
+            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(given.values())} FROM {source} WHERE TRUE "
             f"ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
             parameters,
         )

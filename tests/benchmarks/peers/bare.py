@@ -16,7 +16,7 @@ VALUES = {
     "run_after": "now()",
     "enqueued_at": "now()",
     "rank": "%s",
-    **dict.fromkeys(("priority", "fence", "attempt", "starts", "stalls"), "0"),
+    **dict.fromkeys(("priority", "fence", "attempt", "starts", "stalls", "duplicates"), "0"),
     **dict.fromkeys(("max_attempts", "max_stalls"), "1"),
     **dict.fromkeys(("lifo", "cancel_requested", "suspect"), "FALSE"),
     **dict.fromkeys(("backoff", "error", "headers", '"group"'), "''"),
