@@ -1,8 +1,9 @@
 """Databases of a test run, named by URLs in the environment."""
 
+import json
 import os
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 # Alias -> the variable that names its server.
 VARIABLES = {
@@ -50,7 +51,7 @@ def _database(url: str, variable: str, run: str) -> dict[str, Any]:
         return _server("mysql", parts, run, CHARSET="utf8mb4")
     raise ValueError(
         f"{variable} is {url!r}. Write sqlite:///path, postgresql://user:password@host:port/name "
-        f"or mysql://user:password@host:port/name."
+        f"or mysql://user:password@host:port/name; options of the driver as JSON behind a question mark."
     )
 
 
@@ -77,6 +78,7 @@ def _server(engine: str, parts: SplitResult, run: str, **test: str) -> dict[str,
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        "OPTIONS": {name: json.loads(value) for name, value in parse_qsl(parts.query)},
         "TEST": {"NAME": f"test_{name}_{run}", **test},
     }
 

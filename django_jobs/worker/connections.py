@@ -30,6 +30,9 @@ def use_own_connection(alias: str) -> None:
     match backend.vendor:
         case "postgresql":
             options["isolation_level"] = _read_committed()
+            # Who lets the driver prepare statements gets the worker's, the same few over and over, prepared.
+            if options.get("prepare_threshold") is not None:
+                options["server_side_binding"] = True
         case "mysql":
             options["isolation_level"] = "read committed"
         case "sqlite":

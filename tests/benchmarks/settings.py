@@ -14,6 +14,7 @@ TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # A connection for each job would be the cost of the setting, not of the system.
 DATABASES = {"default": {**databases("benchmarks")["default"], "CONN_MAX_AGE": 600}}
+DATABASES["default"]["OPTIONS"] |= OPTIONS.get("database", {})
 INSTALLED_APPS = [*OPTIONS.get("apps", ()), "tests.benchmarks"]
 # What one system or another wants to be told.
 for _name, _value in OPTIONS.get("settings", {}).items():

@@ -45,6 +45,8 @@ class System:
 
 def _ours(key: str, title: str, database: str, transport: str, **others: Any) -> System:
     settings = {"DJANGO_JOBS": {"TRANSPORT": transport, "PREFIX": f"benchmarks_{key}"}}
+    # As docs/deployment.md tells those who want it fast.
+    driver = {"prepare_threshold": 5, "server_side_binding": True} if database == POSTGRESQL else {}
     return System(
         key=key,
         title=f"django_jobs, {title}",
@@ -52,7 +54,7 @@ def _ours(key: str, title: str, database: str, transport: str, **others: Any) ->
         requirements="ours.txt",
         database=database,
         redis=transport == "{redis}",
-        options={"apps": ["django_jobs"], "settings": settings},
+        options={"apps": ["django_jobs"], "settings": settings, "database": driver},
         bodies=("empty", "io", "aio"),
         is_ours=True,
         **others,

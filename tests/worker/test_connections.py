@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.db import Error, connection, transaction
 
+from django_jobs import Job
 from django_jobs.worker.connections import OLDEST_SECONDS, care_for_connections, use_own_connection
+from tests.project.jobs import add
 from tests.project.models import Effect
 from tests.threads import together
 from tests.worker.clocks import MovedClock
@@ -159,6 +161,27 @@ def test_the_workers_own_connection_is_read_committed_whatever_the_settings_say(
         connection.close()
         use_own_connection("default")
         assert level() == "read committed"
+
+    in_a_thread(story)
+
+
+PREPARED = "SELECT COUNT(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO \"django_jobs_job\"%'"
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only its driver prepares statements")
+@pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "not allowed"])
+def test_statements_of_the_workers_own_connection_are_prepared_where_the_settings_allow_it(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+):
+    def story() -> None:
+        if allowed:
+            monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 1)
+        use_own_connection("default")
+        ids = [add.enqueue(1, number).pk for number in range(3)]
+        assert Job.objects.filter(pk__in=ids).count() == 3
+        with connection.cursor() as cursor:
+            cursor.execute(PREPARED)
+            assert cursor.fetchone() == (int(allowed),)
 
     in_a_thread(story)
 
