@@ -13,6 +13,7 @@ from django_jobs.definitions.keeping import UNCOUNTED
 from django_jobs.models import Job, JobQuerySet, Worker
 from django_jobs.models.job import HOLDER
 from django_jobs.states import State
+from django_jobs.transitions.hopping import each_value
 from django_jobs.transitions.removing import delete
 
 # Nobody waits for rows that are pruned, so these may be more than for verbs of people.
@@ -30,10 +31,10 @@ class Counted:
 
 def ended_queues(using: str) -> Iterator[str]:
     """Yield the queues that hold jobs which have ended: one look at the index for each."""
-    rows = Job.objects.using(using).order_by("queue_name")
+    rows = Job.objects.using(using)
     if connections[using].features.supports_partial_indexes:
         rows = rows.filter(keep_until__isnull=False)
-    yield from _hop(rows, "queue_name", "")
+    yield from each_value(rows, "queue_name", above="")
 
 
 def over_age(using: str, queue_name: str, state: State, present: datetime) -> JobQuerySet:
@@ -45,10 +46,10 @@ def over_age(using: str, queue_name: str, state: State, present: datetime) -> Jo
 def counted(using: str) -> Iterator[Counted]:
     """Yield the groups in which jobs are counted: one look at the index for each."""
     rows = Job.objects.using(using).filter(keep_successful_count__isnull=False)
-    for count in _hop(rows, "keep_successful_count", -1):
+    for count in each_value(rows, "keep_successful_count", above=-1):
         alike = rows.filter(keep_successful_count=count)
-        for queue_name in _hop(alike, "queue_name", ""):
-            for name in _hop(alike.filter(queue_name=queue_name), "name", ""):
+        for queue_name in each_value(alike, "queue_name", above=""):
+            for name in each_value(alike.filter(queue_name=queue_name), "name", above=""):
                 yield Counted(count, queue_name, name)
 
 
@@ -65,13 +66,6 @@ def over_count(using: str, group: Counted, state: State, present: datetime) -> I
         newest_too_old = alike.order_by("-pk").values_list("pk", flat=True)[count : count + 1].first()
         if newest_too_old is not None:
             yield _unpromised(alike.filter(pk__lte=newest_too_old), present).order_by("pk")
-
-
-def _hop(rows: JobQuerySet, column: str, value: Any) -> Iterator[Any]:
-    """Yield each value above the first of a column of an index once, by one look at it."""
-    values = rows.order_by(column).values_list(column, flat=True)
-    while (value := values.filter(**{f"{column}__gt": value}).first()) is not None:
-        yield value
 
 
 def prune(using: str, rows: JobQuerySet, order: str) -> tuple[int, Any]:

@@ -86,6 +86,16 @@ def test_a_transport_that_lost_its_memory_is_told_all_that_is_ready_at_once(chor
     assert taken_from(transport) == old
 
 
+def test_who_rings_again_does_it_for_workers_of_other_queues_too(board: Board, transport: Transport, transactional_db):
+    job = put(queue_name="default")
+    Chore.objects.create(name="ring all", due_at=now() - HOUR)
+    incarnation, watch = Incarnation("default", board, [], 1), QueueWatch("default", ["mail"])
+    incarnation.register()
+    board.beat(no_judging_until=0.0)
+    Chores(transport, incarnation, watch, board).step()
+    assert taken_from(transport) == {job.pk}
+
+
 def test_a_transport_that_loses_its_memory_again_is_told_again_at_once(chores: Chores, transport: Transport):
     waiting = {put(run_after=now() - HOUR).pk for _ in range(3)}
     Chore.objects.create(name="ring all", due_at=now() - HOUR)
