@@ -193,6 +193,7 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "still owned": lambda table: still_owned("default", [claim_of(job) for job in table.running]),
     "fences": lambda table: fences("default", [job.pk for job in table.running]),
     "save data": lambda table: save_data("default", claim_of(table.running[0]), "{}"),
+    "extend": lambda table: rescuing.extend("default", claim_of(table.running[0]), 60.0),
     "owned": lambda table: rescuing.owned("default", table.me),
     "orphans": lambda table: rescuing.orphans("default"),
     "rescue": lambda table: rescuing.rescue("default", [job.pk for job in table.running]),
