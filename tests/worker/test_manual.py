@@ -15,6 +15,7 @@ from django.db.transaction import TransactionManagementError
 from django_jobs import CancelJob, Fixed, GiveUp, cancel, job, queues
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import AlreadyEnded, ClaimLost, InvalidArguments, InvalidOption
+from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.models import Job, Worker
 from django_jobs.signals import attempt_ended
@@ -83,6 +84,17 @@ def test_the_holder_is_a_worker_while_it_holds_and_says_goodbye():
     holder.refresh_from_db()
     assert holder.dead_at is not None
     assert not holder.died
+
+
+def test_the_holder_serves_its_queue_while_it_holds_and_for_a_while_after_that():
+    put()
+    served = []
+    with taken("default", ["samples.note"]):
+        served.append(workers.serving(workers.at_work("default", now()), "default", []))
+    served.append(workers.serving(workers.at_work("default", now()), "default", []))
+    for (holder,) in served:
+        assert (workers.knows(holder, "samples.note"), workers.knows(holder, "samples.mail")) == (True, False)
+    assert workers.at_work("default", now() + HOUR) == []
 
 
 @pytest.mark.parametrize(
