@@ -21,7 +21,7 @@ from django_jobs.errors import (
     SandboxDied,
     Snooze,
 )
-from django_jobs.execution.context import JobContext, current_job
+from django_jobs.execution.context import JobContext, current_job, current_jobs
 from django_jobs.execution.items import BatchItem
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ __all__ = [
     "aenqueue_many",
     "cancel",
     "current_job",
+    "current_jobs",
     "enqueue_many",
     "job",
     "queues",

@@ -208,7 +208,8 @@ def test_a_queue_that_no_living_worker_serves_has_failed_only_when_something_is_
 
 def hand(**fields):
     """Put a program that takes from one queue by hand."""
-    return rows.worker(**{"supervisor_pid": 0, "queues": ["mail"]} | fields)
+    values = {"supervisor_pid": 0, "queues": ["mail"], **fields}
+    return rows.worker(**values)
 
 
 def moments_ago(seconds=0.1):
