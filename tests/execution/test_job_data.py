@@ -166,7 +166,7 @@ def test_a_savepoint_or_a_rollback_by_hand_undoes_it_too():
     context = context_of(claim)
     context.save({"page": 1})
     with transaction.atomic():
-        savepoint = connection.savepoint()
+        savepoint = str(connection.savepoint())
         context.save({"page": 2})
         assert context.data == {"page": 2}
         connection.savepoint_rollback(savepoint)

@@ -35,6 +35,7 @@ from tests.samples import note
 pytestmark = pytest.mark.django_db
 
 JOB, READY, EXPIRY = "django_jobs_job", "django_jobs_ready", "django_jobs_expiry"
+OWNER, ENDED_INDEX, COUNTED = "django_jobs_owner", "django_jobs_ended", "django_jobs_counted"
 ROWS = 4000
 
 
@@ -59,7 +60,7 @@ def analyze() -> None:
 def fill() -> Table:
     owners = [worker() for _ in range(20)]
     start, second = now(), timedelta(seconds=1)
-    states = [State.READY] * 5 + [State.SUCCESSFUL] * 3 + [State.FAILED, State.RUNNING]
+    states = [State.READY] * 5 + [State.SUCCESSFUL] * 2 + [State.CANCELLED, State.FAILED, State.RUNNING]
     jobs = [
         new(
             states[number % 10],
@@ -71,7 +72,7 @@ def fill() -> Table:
             expires_at=start + (number % 7 - 3) * second if number % 4 == 0 else None,
             starts=number % 5 // 4,
             owner=owners[number // 10 % 20] if number % 10 == 9 else None,
-            # A tenth is not to be kept any longer, and a tenth of those that succeeded is kept by count.
+            # A tenth is not to be kept any longer, and some of those that succeeded are kept by count.
             keep_until=start + (1 if number % 20 < 10 else -1) * HOUR if states[number % 10] in ENDED else None,
             keep_successful_count=3 if number % 10 == 5 else None,
             keep_failed_count=3 if number % 10 == 5 else None,
@@ -149,7 +150,7 @@ def reads_all(step: dict[str, Any]) -> bool:
         return step["type"] in ("ALL", "index") and step["table"] in (JOB, "j")
     words = step["detail"].split()
     # An index of the running, of the ended or of those that are counted is not one of all.
-    is_partial = {"django_jobs_owner", "django_jobs_ended", "django_jobs_counted"}.intersection(words)
+    is_partial = {OWNER, ENDED_INDEX, COUNTED}.intersection(words)
     return words[0] == "SCAN" and words[1] in (JOB, "j") and not is_partial
 
 
@@ -166,7 +167,7 @@ def index_of(step: dict[str, Any]) -> str:
         return step.get("Index Name", "")
     if connection.vendor == "mysql":
         return step["key"] or ""
-    return next((index for index in (READY, EXPIRY) if index in step["detail"]), "")
+    return next((index for index in (READY, EXPIRY, ENDED_INDEX, COUNTED) if index in step["detail"]), "")
 
 
 def settles(outcome: Any) -> Callable[[Table], Any]:
@@ -275,6 +276,29 @@ def test_a_look_and_a_sweep_read_the_best_ranks_from_their_index(table, request)
 def test_expiry_reads_what_may_expire_from_its_index(table):
     ((_, plan), *_) = plans_of(ACTS["expire"], table)
     assert EXPIRY in [index_of(step) for step in plan], plan
+
+
+def is_bounded(step: dict[str, Any], column: str) -> bool:
+    """Tell whether a step reads its index only as far as the column allows."""
+    if connection.vendor == "postgresql":
+        return column in step.get("Index Cond", "")
+    if connection.vendor == "mysql":
+        return step["type"] == "range"
+    return f"{column}<" in step["detail"]
+
+
+def test_pruning_reads_only_what_may_go(table):
+    """A row that holds a key for a time is kept until then, so that what is pruned by age ends before it."""
+    plans = plans_of(ACTS["prune"], table)
+    by_age = [plan for sql, plan in plans if "keep_until" in sql and "<=" in sql and "LIMIT" in sql]
+    assert len(by_age) >= len(ENDED)
+    for plan in by_age:
+        assert [step for step in plan if index_of(step) == ENDED_INDEX and is_bounded(step, "keep_until")], plan
+    # By count, a window after the other: the id with which it ends comes from the index.
+    windows = [plan for sql, plan in plans if "keep_successful_count" in sql and f"OFFSET {pruning.WINDOW - 1}" in sql]
+    assert windows
+    for plan in windows:
+        assert [step for step in plan if index_of(step) == COUNTED and is_bounded(step, "id")], plan
 
 
 def test_the_plans_are_really_asked_for():

@@ -30,8 +30,8 @@ class PostgreSQL(Dialect):
     def epoch(self, moment: str) -> str:
         return f"EXTRACT(EPOCH FROM {moment})::float8"
 
-    def latest(self, first: str, second: str) -> str:
-        return f"GREATEST({first}, {second})"
+    def latest(self, *moments: str) -> str:
+        return f"GREATEST({', '.join(moments)})"
 
     def id_parameter(self, value: UUID | None) -> Any:
         return value
