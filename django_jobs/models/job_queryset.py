@@ -1,12 +1,14 @@
 """The questions that can be asked of jobs."""
 
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from django_jobs.definitions.identifiers import earliest
 from django_jobs.definitions.metadata import Fact, as_text
@@ -74,7 +76,8 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(pk__range=near, enqueued_at__gte=first, enqueued_at__lt=last)
 
     def alive(self) -> "JobQuerySet":
-        return self.filter(state__in=ALIVE)
+        # Not IN: in an OR PostgreSQL sees that its partial indexes hold them all, and reads nothing that has ended.
+        return self.filter(reduce(or_, (Q(state=state) for state in ALIVE)))
 
     def ended(self) -> "JobQuerySet":
         return self.filter(state__in=ENDED)

@@ -21,7 +21,7 @@ from django_jobs.lifecycle.ageing import age_queue
 from django_jobs.lifecycle.pruning import prune
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.models import Job
-from django_jobs.states import ENDED, State
+from django_jobs.states import ALIVE, ENDED, State
 from django_jobs.transitions import deduplicating, pruning, rescuing, steering
 from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
 from django_jobs.transitions.creating import free_expired_keys, holders
@@ -299,6 +299,23 @@ def test_pruning_reads_only_what_may_go(table):
     assert windows
     for plan in windows:
         assert [step for step in plan if index_of(step) == COUNTED and is_bounded(step, "id")], plan
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite reads no partial index where it looks for nothing in it."
+)
+@pytest.mark.parametrize("count", [False, True], ids=["listed", "counted"])
+def test_those_of_a_name_that_live_are_found_without_a_look_at_what_has_ended(count):
+    rows = [new(State.SUCCESSFUL, keep_until=now() + HOUR) for _ in range(ROWS)]
+    rows += [new(state) for state in ALIVE for _ in range(20)]
+    Job.objects.bulk_create(rows, batch_size=500)
+    if connection.vendor == "postgresql":
+        analyze()
+    named = Job.objects.alive().filter(name="samples.note")
+    with statements() as sent:
+        assert (named.count() if count else len(named)) == 20 * len(ALIVE)
+    ((sql, parameters),) = sent
+    assert not [step for step in explained(sql, parameters) if reads_all(step)]
 
 
 def test_the_plans_are_really_asked_for():
