@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from django_jobs.clock import use_clock
+from django_jobs.execution.timeouts import watch
 
 
 class MovedClock:
@@ -25,3 +26,5 @@ def moved_clock() -> Iterator[MovedClock]:
     clock = MovedClock()
     with use_clock(clock):
         yield clock
+    # Who watches timeouts may rest until a moment of that clock.
+    watch._wakes.put(None)
