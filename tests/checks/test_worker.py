@@ -1,42 +1,24 @@
 """What a worker says when it starts."""
 
+import os
+
 import pytest
-from django.core.checks import CheckMessage
-from django.db import connections
 
 from django_jobs.checks import check_worker
+from tests.conftest import StartWorkers
+from tests.processes import worker_environment
 
 
-def told(concurrency: int = 10) -> list[CheckMessage]:
-    return list(check_worker(concurrency=concurrency))
+@pytest.mark.once
+def test_a_worker_says_that_debug_is_on(settings, start_workers: StartWorkers, tmp_path):
+    settings.DEBUG = True
+    (message,) = check_worker()
+    (tmp_path / "debugging.py").write_text("from tests.worker_settings import *\nDEBUG = True\n")
+    path = os.pathsep.join((str(tmp_path), worker_environment({})["PYTHONPATH"]))
+    workers = start_workers("--burst", environment={"DJANGO_SETTINGS_MODULE": "debugging", "PYTHONPATH": path})
+    assert workers.wait() == 0
+    assert str(message) in workers.output()
 
 
 def test_a_worker_with_settings_for_production_has_nothing_to_say():
-    assert told() == []
-
-
-def test_a_worker_says_that_debug_is_on(settings):
-    settings.DEBUG = True
-    (message,) = told()
-    assert message.id == "django_jobs.W007"
-
-
-@pytest.mark.parametrize(
-    ("pool", "enough"),
-    [
-        (True, 4),
-        ({}, None),
-        ({"min_size": 2, "max_size": 8}, 8),
-        ({"min_size": 6}, 6),
-        (False, None),
-    ],
-)
-def test_a_pool_with_fewer_connections_than_jobs_at_once_is_told(monkeypatch, pool, enough):
-    monkeypatch.setitem(connections.settings["default"], "OPTIONS", {"pool": pool})
-    if enough is None:
-        assert told(100) == []
-        return
-    assert told(enough) == []
-    (message,) = told(enough + 1)
-    assert message.id == "django_jobs.W008"
-    assert f"has {enough} connections for {enough + 1} jobs at once" in message.msg
+    assert list(check_worker()) == []

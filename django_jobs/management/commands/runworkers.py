@@ -91,7 +91,7 @@ class Command(BaseCommand):
             listeners = self._listeners(options, ends)
             self._wait_for_migrations(using)
             self._print_banner(plan, using)
-            for message in check_worker(concurrency=plan.concurrency):
+            for message in check_worker():
                 self.stderr.write(str(message))
             supervisor = Supervisor(plan, listeners)
             supervisor.run()
