@@ -1,14 +1,12 @@
 """Checks that ask the database itself."""
 
-import shutil
-
 import pytest
 from django.db import connections
 
 from django_jobs.checks.database import check_database, is_too_old
 from tests.checks.conftest import said
 from tests.databases import database
-from tests.servers import MariaDB
+from tests.servers import MariaDB, is_there
 
 
 @pytest.mark.django_db(databases="__all__")
@@ -100,7 +98,7 @@ class Statements(MariaDB):
         )
 
 
-@pytest.mark.skipif(shutil.which("mariadbd") is None, reason="needs MariaDB")
+@pytest.mark.skipif(not is_there("mariadbd"), reason="needs MariaDB")
 @pytest.mark.once
 def test_a_server_that_would_refuse_or_forget_what_workers_write_is_an_error(ask):
     with Statements(durable=False) as server:

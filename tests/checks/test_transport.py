@@ -1,6 +1,5 @@
 """Checks of the transport: what it needs, and what its server says of itself."""
 
-import shutil
 import sys
 
 import pytest
@@ -9,7 +8,7 @@ from django_jobs.checks.transport import check_facts
 from django_jobs.lifecycle.findings import Status
 from django_jobs.lifecycle.health import examine
 from django_jobs.transports import ServerFacts
-from tests.servers import Redis, free_port
+from tests.servers import Redis, free_port, is_there
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -70,7 +69,7 @@ class Cache(Redis):
         return (*super().command(), "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+@pytest.mark.skipif(not is_there("redis-server"), reason="needs redis-server")
 @pytest.mark.once
 def test_a_server_that_evicts_is_a_warning_and_makes_jobs_late_and_one_that_keeps_all_is_right(ids, message):
     with Cache() as cache:

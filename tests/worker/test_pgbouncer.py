@@ -1,6 +1,5 @@
 """Behind a PgBouncer that lends sessions out for one transaction each: nothing needs a session of its own."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,12 +19,13 @@ from tests.processes import worker_environment
 from tests.project.jobs import leave_effect_async, succeed_at, wait_at
 from tests.project.sessions import take_steps, tell_session, write_together
 from tests.rows import fresh
+from tests.servers import is_there
 from tests.worker.watching import Gate, effects, end_of, runs
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="stands before PostgreSQL"),
-    pytest.mark.skipif(shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") is None, reason="needs pgbouncer"),
+    pytest.mark.skipif(not is_there("pgbouncer"), reason="needs pgbouncer"),
 ]
 
 SESSIONS = 2
