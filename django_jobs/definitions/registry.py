@@ -68,8 +68,8 @@ def register(spec: JobSpec) -> None:
                 f"The job name {name!r} of {spec.path} is already taken by {known.path}. "
                 f"{'Take it out of the aliases.' if name != spec.name else 'Give one of them @job(name=...).'}"
             )
-        if known is not None and _is_another(known.function, spec.function):
-            _replaced[name] = spec.path
+    if spec.name in _specs and _is_another(_specs[spec.name].function, spec.function):
+        _replaced[spec.name] = spec.path
     _specs.update(dict.fromkeys((spec.name, *spec.aliases), spec))
 
 
@@ -123,8 +123,13 @@ def check_queue_name(name: str) -> None:
 
 def _is_another(former: Callable[..., Any], latter: Callable[..., Any]) -> bool:
     """Tell whether a function is not just the former one in a module that was loaded again."""
-    one, other = inspect.unwrap(former), inspect.unwrap(latter)
+    one, other = _innermost(former), _innermost(latter)
     if one is other:
         return False
     # A second function of the module; or the same lines again, run twice, as in a loop.
     return one.__code__.co_firstlineno != other.__code__.co_firstlineno or one.__code__ is other.__code__
+
+
+def _innermost(function: Callable[..., Any]) -> Any:
+    """Return the function under its decorators, as far as these are functions."""
+    return inspect.unwrap(function, stop=lambda each: not inspect.isfunction(each.__wrapped__))  # type: ignore[attr-defined]

@@ -53,7 +53,24 @@ for size in (1, 2):
 """
 
 
-@pytest.mark.parametrize(("text", "name"), [(SEND + SEND, "shop.send"), (IN_A_LOOP, "resize")])
+DECORATED = """
+from functools import wraps
+
+class Client:
+    def __call__(self): ...
+
+def counted(function):
+    @wraps(function)
+    def counting(): function()
+    return counting
+
+send = job(name="shop.send")(counted(Client()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [(SEND + SEND, "shop.send"), (IN_A_LOOP, "resize"), (DECORATED + DECORATED, "shop.send")]
+)
 def test_a_job_that_another_of_the_same_name_replaced_is_an_error(shop, text, name):
     shop(text)
     (told,) = check_names()

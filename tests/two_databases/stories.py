@@ -10,7 +10,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import Client, TestCase, TransactionTestCase
@@ -58,6 +58,8 @@ class Apart(TransactionTestCase):
         tables = {alias: set(connections[alias].introspection.table_names()) for alias in self.databases}
         assert "django_jobs_job" in tables["jobs"] - tables["default"]
         assert "project_effect" in tables["default"] - tables["jobs"]
+        # Who may do what is asked where the users are.
+        assert Permission.objects.using("default").filter(codename="retry_job").exists()
         call_command("check", databases=["default", "jobs"], fail_level="WARNING")
 
     # Whose transaction it is
