@@ -9,6 +9,7 @@ from django.db import connections
 from django_jobs.check_messages import error, warning
 from django_jobs.conf import get_settings
 from django_jobs.errors import ConfigurationError
+from django_jobs.transitions.counting import connection_counts
 
 # SKIP LOCKED came with these.
 OLDEST_MARIADB = (10, 6)
@@ -25,7 +26,11 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return []
     if alias not in (databases or ()) or alias not in connections:
         return []
-    ask: dict[str, Callable[[str], Iterator[CheckMessage]]] = {"mysql": _check_mysql, "sqlite": _check_sqlite}
+    ask: dict[str, Callable[[str], Iterator[CheckMessage]]] = {
+        "mysql": _check_mysql,
+        "postgresql": _check_postgresql,
+        "sqlite": _check_sqlite,
+    }
     vendor = connections[alias].vendor
     return [*ask[vendor](alias)] if vendor in ask else []
 
@@ -61,6 +66,19 @@ def _check_mysql(alias: str) -> Iterator[CheckMessage]:
             f"The database {alias!r} replicates statements (binlog_format is STATEMENT), which it refuses for the "
             "READ COMMITTED transactions of workers.",
             "Set binlog_format = ROW, or MIXED, on the server.",
+        )
+
+
+def _check_postgresql(alias: str) -> Iterator[CheckMessage]:
+    options = connections[alias].settings_dict["OPTIONS"]
+    prepares = options.get("prepare_threshold") is not None
+    if prepares and connection_counts(alias) is None:
+        yield warning(
+            "W008",
+            f"Statements are prepared in the database {alias!r}, and a PgBouncer stands before it. Before "
+            "its version 1.21 it forgets them in transaction mode, and statements fail.",
+            f"Take 'prepare_threshold' out of DATABASES[{alias!r}]['OPTIONS'], unless your PgBouncer has "
+            "max_prepared_statements.",
         )
 
 

@@ -3,14 +3,16 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from django_jobs import enqueue_many
+from django_jobs.checks.database import check_database
 from django_jobs.decorators import JobFunction
 from django_jobs.states import State
 from tests.conftest import StartWorkers
@@ -117,3 +119,23 @@ def test_a_web_process_stores_steers_and_waits(start_workers: StartWorkers, boun
     done = subprocess.run(web, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert left_in_sessions(bouncer) == [NOTHING] * SESSIONS
+
+
+def test_statements_that_are_prepared_are_a_warning_only_behind_it(bouncer, monkeypatch):
+    told = {}
+    for place, values in {"direct": {}, "behind": {"HOST": "127.0.0.1", "PORT": str(bouncer.port)}}.items():
+        monkeypatch.setitem(
+            connections.settings,
+            "default",
+            {**connection.settings_dict, **values, "OPTIONS": {"prepare_threshold": 5}},
+        )
+        with ThreadPoolExecutor(1) as thread:  # it has a connection of its own
+            told[place] = thread.submit(ask_database).result()
+    assert told == {"direct": [], "behind": ["django_jobs.W008"]}
+
+
+def ask_database() -> list[str | None]:
+    try:
+        return [each.id for each in check_database(databases=["default"])]
+    finally:
+        connection.close()
