@@ -69,20 +69,19 @@ def _settings() -> Finding:
 def _transport() -> Finding:
     try:
         transport = get_transport()
-        described, is_flushed = transport.describe(), transport.is_flushed()
+        described, is_flushed, server = transport.describe(), transport.is_flushed(), transport.facts()
     except (ConfigurationError, TransportError) as error:
         # What the error tells ends with what to do.
         return Finding(part="transport", status=Status.FAILED, told=str(error))
     facts = {"transport": described, "flushed": is_flushed}
-    if not is_flushed:
-        return Finding(part="transport", status=Status.OK, told=described, facts=facts)
-    return Finding(
-        part="transport",
-        status=Status.LATE,
-        told=f"{described}; it has lost its memory, or is new",
-        advice="A worker rings every job again within seconds. If this lasts, read what the workers log.",
-        facts=facts,
-    )
+    status, told, advice = Status.OK, described, ""
+    if is_flushed:
+        status, told = Status.LATE, f"{described}; it has lost its memory, or is new"
+        advice = "A worker rings every job again within seconds. If this lasts, read what the workers log."
+    elif server is not None and server.evicts:
+        status, told = Status.LATE, f"{described}; it evicts what waits ({server.eviction_policy})"
+        advice = "Set maxmemory-policy noeviction there, or use a server of your own beside the cache."
+    return Finding(part="transport", status=status, told=told, advice=advice, facts=facts)
 
 
 def _database(using: str) -> Finding:

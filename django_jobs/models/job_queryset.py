@@ -55,19 +55,19 @@ class JobQuerySet(models.QuerySet["Job"]):
     def stalled(self) -> "JobQuerySet":
         """Jobs that run on a worker which is dead, until they are rescued."""
         worker = apps.get_model("django_jobs", "Worker")
-        return self.running().exclude(Exists(worker.objects.filter(pk=OuterRef("owner"), dead_at=None)))
+        return self.running().exclude(Exists(worker.objects.using(self.db).filter(pk=OuterRef("owner"), dead_at=None)))
 
     def with_metadata(self, **facts: Fact) -> "JobQuerySet":
         """Jobs whose metadata holds all of these facts; numbers and bools are compared as text."""
         jobs = self
         for key, fact in facts.items():
-            rows = apps.get_model("django_jobs", "Metadata").objects.filter(key=key, value=as_text(fact))
+            rows = apps.get_model("django_jobs", "Metadata").objects.using(self.db).filter(key=key, value=as_text(fact))
             jobs = jobs.filter(pk__in=rows.values("job_id"))
         return jobs
 
     def with_error(self, error_class: str) -> "JobQuerySet":
         """Jobs of which an attempt raised this very class, given by its dotted path."""
-        attempts = apps.get_model("django_jobs", "Attempt").objects.filter(error_class=error_class)
+        attempts = apps.get_model("django_jobs", "Attempt").objects.using(self.db).filter(error_class=error_class)
         return self.filter(pk__in=attempts.values("job_id"))
 
     def enqueued_between(self, first: datetime, last: datetime) -> "JobQuerySet":
