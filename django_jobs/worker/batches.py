@@ -25,6 +25,10 @@ class Kind(NamedTuple):
     timeout: float | None
     headers: str
 
+    @classmethod
+    def of(cls, claim: Claim) -> "Kind":
+        return cls(claim.name, claim.queue_name, claim.timeout, claim.headers)
+
 
 class Gathering:
     """One batch in the making."""
@@ -124,7 +128,7 @@ class Batches:
         self._disappointed |= {claim.name for claim in claims}
 
     def _add(self, claim: Claim) -> Kind:
-        kind = Kind(claim.name, claim.queue_name, claim.timeout, claim.headers)
+        kind = Kind.of(claim)
         gathering = self._open.get(kind)
         if gathering is None:
             batch = get_spec(claim.name).batch

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_jobs.clock import use_clock
+from django_jobs.clock import SystemClock, use_clock
 
 
-class MovedClock:
+class MovedClock(SystemClock):
+    """The clock of this host alone: the database's time goes on."""
+
     def __init__(self) -> None:
         self.seconds = 1000.0
 
