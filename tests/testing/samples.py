@@ -1,11 +1,12 @@
 """Jobs as an application has them. What they did stands in the table of groups, by name."""
 
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 
 from django_jobs import (
     Batch,
@@ -72,13 +73,8 @@ def break_transaction(name: str) -> None:
 @job(name="testing.swallow_database_error")
 def swallow_database_error(name: str) -> None:
     """Leave the transaction as PostgreSQL has it after an error that nobody heard of."""
-    try:
-        with transaction.get_connection().cursor() as cursor:
-            cursor.execute("SELECT * FROM no_such_table")
-    except Exception as error:
-        assert "no_such_table" in str(error)
-    else:
-        raise AssertionError("There is such a table.")
+    with suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM no_such_table")
 
 
 @job(name="testing.at_commit")

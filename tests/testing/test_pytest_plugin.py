@@ -1,0 +1,121 @@
+"""The fixtures that pytest loads by itself, in runs of their own, and what they cost where nobody asks for them."""
+
+import os
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests.databases import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+
+TESTS = """
+import pytest
+
+from django_jobs.testing import assert_enqueued
+from tests.testing import samples
+from tests.testing.samples import effects
+
+
+@pytest.mark.django_db
+def test_drain(drain_jobs):
+    samples.write.enqueue("a")
+    samples.awrite.enqueue("b")
+    assert len(drain_jobs(raise_errors=True)) == 2
+    assert effects() == ["a", "b"]
+
+
+@pytest.mark.django_db
+def test_captured(captured_jobs):
+    assert captured_jobs == []
+    job = samples.write.enqueue("a")
+    assert captured_jobs == [job]
+
+
+@pytest.mark.django_db
+def test_immediate_on_commit(immediate_jobs, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        samples.write.enqueue("a")
+    assert effects() == ["a"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_immediate(immediate_jobs):
+    samples.awrite.enqueue("a")
+    assert effects() == ["a"]
+
+
+@pytest.mark.django_db
+def test_frozen_clock(frozen_clock, drain_jobs):
+    samples.write.using(run_after=60).enqueue("a")
+    assert drain_jobs() == []
+    frozen_clock.move(60)
+    assert len(drain_jobs()) == 1
+
+
+@pytest.mark.django_db
+def test_a_failure():
+    samples.write.enqueue("a")
+    assert_enqueued(samples.write, "b")
+"""
+
+
+def run_pytest(folder, tests, *arguments):
+    """Run pytest in another process on a database of its own, with the plugin as an installed package has it."""
+    path = folder / "test_theirs.py"
+    path.write_text(tests)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    database = {VARIABLES["default"]: os.environ[VARIABLES["default"]]}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "DJANGO_JOBS_TEST_"))},
+        **database,
+        "DJANGO_JOBS_TEST_RUN": os.environ["DJANGO_JOBS_TEST_RUN"] + "theirs" + folder.name[-6:].strip("_"),
+        "DJANGO_JOBS_TEST_OPTIONS": '{"TRANSPORT": "memory:"}',
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)]),
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "django_jobs.testing.pytest_plugin", "-p", "no:django_jobs"]
+    command += ["-p", "no:valkey", "-p", "no:randomly", "-W", "error", "-q", *arguments, path.name]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_fixtures_do_what_they_say(tmp_path):
+    result = run_pytest(tmp_path, TESTS)
+    assert "1 failed, 5 passed" in result.stdout, result.stdout + result.stderr
+    assert "Not enqueued: testing.write('b')" in result.stdout
+    # Not a line of this package, only that of the test.
+    assert "assertions.py" not in result.stdout
+
+
+@pytest.mark.once
+def test_fixtures_are_described(tmp_path):
+    result = run_pytest(tmp_path, "", "--fixtures")
+    for name in ("drain_jobs", "captured_jobs", "immediate_jobs", "frozen_clock"):
+        assert f"\n{name} -- " in result.stdout, result.stdout + result.stderr
+
+
+@pytest.mark.once
+def test_who_does_not_use_the_plugin_imports_nothing_else_of_the_package():
+    program = "import django_jobs.testing.pytest_plugin, sys; print(*sorted(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = answer.stdout.split()
+    assert [each for each in modules if each.partition(".")[0] in ("django", "django_jobs", "redis", "asgiref")] == [
+        "django_jobs",
+        "django_jobs.testing",
+        "django_jobs.testing.pytest_plugin",
+    ]
+
+
+@pytest.mark.once
+def test_the_package_tells_pytest_of_the_plugin():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"django_jobs": "django_jobs.testing.pytest_plugin"}
+    # But not in the tests of the package itself, which are to measure what is imported.
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert "-p no:django_jobs" in setup["tool:pytest"]["addopts"]
