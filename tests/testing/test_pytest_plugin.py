@@ -1,16 +1,13 @@
 """The fixtures that pytest loads by itself, in runs of their own, and what they cost where nobody asks for them."""
 
-import os
 import subprocess
 import sys
+import tomllib
 from configparser import ConfigParser
-from pathlib import Path
 
 import pytest
 
-from tests.databases import VARIABLES
-
-ROOT = Path(__file__).parents[2]
+from tests.testing.runs import ROOT, run_pytest
 
 TESTS = """
 import pytest
@@ -63,25 +60,6 @@ def test_a_failure():
 """
 
 
-def run_pytest(folder, tests, *arguments):
-    """Run pytest in another process on a database of its own, with the plugin as an installed package has it."""
-    path = folder / "test_theirs.py"
-    path.write_text(tests)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    database = {VARIABLES["default"]: os.environ[VARIABLES["default"]]}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "DJANGO_JOBS_TEST_"))},
-        **database,
-        "DJANGO_JOBS_TEST_RUN": os.environ["DJANGO_JOBS_TEST_RUN"] + "theirs" + folder.name[-6:].strip("_"),
-        "DJANGO_JOBS_TEST_OPTIONS": '{"TRANSPORT": "memory:"}',
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)]),
-    }
-    command = [sys.executable, "-m", "pytest", "-p", "django_jobs.testing.pytest_plugin", "-p", "no:django_jobs"]
-    command += ["-p", "no:valkey", "-p", "no:randomly", "-W", "error", "-q", *arguments, path.name]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_fixtures_do_what_they_say(tmp_path):
     result = run_pytest(tmp_path, TESTS)
     assert "1 failed, 5 passed" in result.stdout, result.stdout + result.stderr
@@ -111,8 +89,6 @@ def test_who_does_not_use_the_plugin_imports_nothing_else_of_the_package():
 
 @pytest.mark.once
 def test_the_package_tells_pytest_of_the_plugin():
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"django_jobs": "django_jobs.testing.pytest_plugin"}
     # But not in the tests of the package itself, which are to measure what is imported.
