@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-logger = logging.getLogger("django_jobs")
+# Where Django itself tells of a robust callback that failed.
+logger = logging.getLogger("django.db.backends.base")
 
 Result = TypeVar("Result")
 
@@ -37,8 +38,6 @@ class Part:
     def commit(self) -> None:
         """Keep what has happened and run the callbacks. They are taken off: nobody shall run them a second time."""
         connection = self._connection
-        if not connection.in_atomic_block or connection.closed_in_transaction:
-            return  # the work has ended the test's transaction itself, and nothing is left to keep
         try:
             broken = connection.needs_rollback
             if not broken:

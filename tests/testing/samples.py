@@ -7,6 +7,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, connection, transaction
+from django.utils import translation
 
 from django_jobs import (
     Batch,
@@ -87,6 +88,24 @@ def at_commit(name: str, error: str = "") -> None:
     with transaction.atomic():
         transaction.on_commit(callback)
         Group.objects.create(name=name)
+
+
+@job(name="testing.at_commit_robustly")
+def at_commit_robustly() -> None:
+    def callback() -> None:
+        raise ValueError("Nobody listens.")
+
+    transaction.on_commit(callback, robust=True)
+
+
+@job(name="testing.speak_german", aliases=["testing.speak"])
+def speak_german() -> None:
+    translation.activate("de")
+
+
+@job(name="testing.aspeak_german")
+async def aspeak_german() -> None:
+    translation.activate("de")
 
 
 @job(name="testing.steer")

@@ -92,6 +92,12 @@ def test_tasks_of_django_are_found_as_well():
     assert_nothing_enqueued(samples.shout, "a")
 
 
+def test_a_row_under_a_former_name_is_one_of_the_job():
+    job = samples.speak_german.enqueue()
+    type(job).objects.update(name="testing.speak")
+    assert_enqueued(samples.speak_german)
+
+
 def test_jobs_that_have_run_were_enqueued_all_the_same():
     samples.write.enqueue("a")
     drain()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
+from django.utils import translation
 
 from django_jobs import queues
 from django_jobs.errors import EndlessDrain, InvalidOption, JobTimeout
@@ -130,6 +131,25 @@ class Draining(JobsTestMixin):
         drain()
         job.refresh()
         assert (job.state, job.error) == ("failed", "ValueError: Nobody listens.")
+
+    def test_a_robust_callback_that_fails_is_none(self):
+        samples.at_commit_robustly.enqueue()
+        with self.assertLogs("django", "ERROR") as logs:
+            assert states(drain()) == ["successful"]
+        assert "Nobody listens." in "".join(logs.output)
+
+    def test_what_a_body_leaves_active_is_gone_with_it(self):
+        for function in (samples.speak_german, samples.aspeak_german):
+            function.enqueue()
+        assert states(drain()) == ["successful"] * 2
+        assert translation.get_language() == "en-us"
+
+    def test_a_job_under_which_a_worker_died_runs_too(self):
+        job = samples.write.enqueue("a")
+        Job.objects.update(suspect=True)
+        assert drain() == [job]
+        job.refresh()
+        assert (job.state, job.suspect) == ("successful", False)
 
     def test_an_atomic_job_is_whole_or_has_left_nothing(self):
         jobs = [samples.whole.enqueue("a"), samples.whole.enqueue("b", error="No.")]

@@ -8,28 +8,31 @@ from tests.testing.runs import ROOT, run_pytest
 
 PAGE = (ROOT / "docs" / "testing.md").read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+JOBS, *TESTS = BLOCK.findall(PAGE)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Give a folder with the jobs of the page in an app of theirs."""
+    app = tmp_path / "orders"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "jobs.py").write_text(JOBS)
+    return tmp_path
 
 
 @pytest.mark.once
-def test_every_test_of_the_page_passes(tmp_path):
-    jobs, *tests = [block for block in BLOCK.findall(PAGE) if not block.startswith("DJANGO_JOBS")]
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "__init__.py").touch()
-    (tmp_path / "orders" / "jobs.py").write_text(jobs)
-    beginning = "from datetime import timedelta\n\nfrom django.db import transaction\n\nfrom orders.jobs import *\n\n"
-    result = run_pytest(tmp_path, beginning + "\n\n".join(tests))
+def test_every_test_of_the_page_passes(project):
+    tests = [block for block in TESTS if not block.startswith("DJANGO_JOBS")]
+    result = run_pytest(project, "\n\n".join(["from orders.jobs import *", *tests]))
     assert f"{PAGE.count('def test_')} passed in" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.once
-def test_the_failure_on_the_page_is_the_one_that_is_shown(tmp_path):
+def test_the_failure_on_the_page_is_the_one_that_is_shown(project):
     (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    jobs = BLOCK.findall(PAGE)[0]
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "__init__.py").touch()
-    (tmp_path / "orders" / "jobs.py").write_text(jobs)
     result = run_pytest(
-        tmp_path,
+        project,
         """
 from datetime import UTC, datetime
 
