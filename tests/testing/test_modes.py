@@ -1,5 +1,6 @@
 """Jobs of a block are looked at (captured) or run as soon as they are committed (immediate)."""
 
+import unittest
 from datetime import date
 
 import pytest
@@ -133,6 +134,17 @@ class TestImmediateCommitted(JobsTestMixin, TransactionTestCase):
         with pytest.raises(ValueError, match="a is wrong"):
             enqueue_in_a_block()
         assert effects() == ["a 1", "b 1"]
+
+    def test_of_a_test_case_that_end_is_the_end_of_the_test(self):
+        class Case(JobsTestMixin, unittest.TestCase):
+            def runTest(self):  # noqa: N802 (as unittest names it)
+                self.run_jobs_immediately(raise_errors=True)
+                samples.fail.enqueue("a")
+
+        result = unittest.TestResult()
+        Case().run(result)
+        ((_, told),) = result.errors
+        assert "a is wrong" in told
 
     def test_jobs_without_end_are_ended(self):
         with pytest.raises(EndlessDrain), immediate(limit=5):

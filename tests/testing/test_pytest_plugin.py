@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import tomllib
-from configparser import ConfigParser
 
 import pytest
 
@@ -85,13 +83,3 @@ def test_who_does_not_use_the_plugin_imports_nothing_else_of_the_package():
         "django_jobs.testing",
         "django_jobs.testing.pytest_plugin",
     ]
-
-
-@pytest.mark.once
-def test_the_package_tells_pytest_of_the_plugin():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pytest11"] == {"django_jobs": "django_jobs.testing.pytest_plugin"}
-    # But not in the tests of the package itself, which are to measure what is imported.
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    assert "-p no:django_jobs" in setup["tool:pytest"]["addopts"]
