@@ -26,6 +26,24 @@ class Kind(NamedTuple):
     headers: str
     likeness: str
 
+    @classmethod
+    def of(cls, claim: Claim) -> "Kind":
+        """Return the kind of a claim. Raises InvalidArguments, or what the code of the user raises."""
+        alike = likeness(_batch_of(claim), claim.name, claim.arguments)
+        return cls(claim.name, claim.queue_name, claim.timeout, claim.headers, alike)
+
+
+def by_kind(claims: Iterable[Claim]) -> tuple[dict[Kind, list[Claim]], list[tuple[Claim, Failed]]]:
+    """Return the claims that may share a body, and those whose kind cannot be told, with how they end."""
+    kinds: dict[Kind, list[Claim]] = {}
+    refused: list[tuple[Claim, Failed]] = []
+    for claim in claims:
+        try:
+            kinds.setdefault(Kind.of(claim), []).append(claim)
+        except BaseException as error:  # code of the user, which must not end the recorder
+            refused.append((claim, Failed(report_of(error))))
+    return kinds, refused
+
 
 class Gathering:
     """One batch in the making."""
@@ -54,17 +72,11 @@ class Batches:
 
     def put(self, claims: Iterable[Claim]) -> list[tuple[Claim, Failed]]:
         """Have claims wait for others of their kind; return those whose kind cannot be told, and how they end."""
-        kinds: list[tuple[Claim, Kind]] = []
-        refused: list[tuple[Claim, Failed]] = []
-        for claim in claims:
-            try:
-                kinds.append((claim, _kind_of(claim)))
-            except BaseException as error:  # code of the user, which must not end the recorder
-                refused.append((claim, Failed(report_of(error))))
+        kinds, refused = by_kind(claims)
         with self._lock:
-            for claim, kind in kinds:
-                self._add(claim, kind)
-            for kind in dict.fromkeys(kind for _, kind in kinds):
+            for kind, alike in kinds.items():
+                for claim in alike:
+                    self._add(claim, kind)
                 gathering = self._open.get(kind)
                 if gathering is not None and len(gathering.claims) >= gathering.batch.enough:
                     self._close(kind)
@@ -153,8 +165,3 @@ def _batch_of(claim: Claim) -> Batch:
     batch = get_spec(claim.name).batch
     assert batch is not None, f"{claim.name} runs in no batches."
     return batch
-
-
-def _kind_of(claim: Claim) -> Kind:
-    alike = likeness(_batch_of(claim), claim.name, claim.arguments)
-    return Kind(claim.name, claim.queue_name, claim.timeout, claim.headers, alike)

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_jobs.clock import use_clock
+from django_jobs.clock import SystemClock, use_clock
 from django_jobs.execution.timeouts import watch
 
 
-class MovedClock:
+class MovedClock(SystemClock):
+    """The clock of this host alone: the database's time goes on."""
+
     def __init__(self) -> None:
         self.seconds = 1000.0
 

@@ -22,7 +22,8 @@ class SQLite(Dialect):
     now = f"strftime({_FORMAT}, 'now')"
 
     def later(self, seconds: str) -> str:
-        return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {seconds}))"
+        start = "'now'" if self.now == SQLite.now else self.now
+        return f"strftime({_FORMAT}, {start}, printf('%%+.3f seconds', {seconds}))"
 
     def ticks(self, moment: str) -> str:
         ticks = f"CAST(ROUND((julianday({moment}) - {_ORIGIN_JULIAN_DAY}) * {86_400 * TICKS_PER_SECOND}) AS INTEGER)"
