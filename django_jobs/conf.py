@@ -26,8 +26,8 @@ NOT_AVAILABLE_YET: frozenset[str] = frozenset()
 class JobsSettings:
     """What DJANGO_JOBS may hold, with the defaults. Times are in seconds, sizes in bytes."""
 
-    # Who rings: "database:", "redis://...", "rediss://...", "unix://...", "cache:<alias of django-redis>",
-    # "embedded:" or "memory:".
+    # Who rings: "database:", "redis://...", "rediss://..." (TLS), "unix://...", "redis+sentinel://...",
+    # "redis+cluster://...", "cache:<alias of django-redis>", "embedded:" or "memory:".
     TRANSPORT: str = "database:"
     # First part of every key in Redis; projects that share a server need different ones.
     PREFIX: str = "django_jobs"

@@ -9,7 +9,7 @@ from django.test import override_settings
 from django_jobs.errors import ConfigurationError
 from django_jobs.testing.transports import Taker, bell, ids
 from django_jobs.transports.redis import RedisTransport
-from django_jobs.transports.redis.connection import connect
+from django_jobs.transports.redis.addresses import connect
 from tests.servers import free_port
 
 SECRET = "open/sesame#1"
