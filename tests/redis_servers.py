@@ -1,5 +1,5 @@
-"""Redis as it is run in production, private and on the loopback interface: encrypted, with users, on a socket, with
-sentinels, as a Cluster."""
+"""Redis as it is run in production, private and on the loopback interface: encrypted, with users, with sentinels, as a
+Cluster."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +46,7 @@ class RedisWithOptions(Redis):
 
 
 class EncryptedRedis(Redis):
-    """Speaks TLS alone, with those who have a certificate, and knows one user."""
+    """Knows one user. Over the network it speaks TLS, with those who have a certificate; on a socket with all."""
 
     def prepare(self) -> Sequence[str]:
         make_certificates(self.folder, "server", "client")
@@ -56,7 +56,7 @@ class EncryptedRedis(Redis):
         files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
         return (
             *super().command(),
-            *("--port", "0", "--tls-port", str(self.port)),
+            *("--port", "0", "--tls-port", str(self.port), "--unixsocket", str(self.folder / "socket")),
             *(word for name, file in files.items() for word in (f"--tls-{name}-file", str(self.folder / file))),
             *("--user", "default", "off", "--user", USER, "on", f">{SECRET}", "~{test:1}:*", "+@all", "-@dangerous"),
             # For `describe`.
@@ -68,24 +68,14 @@ class EncryptedRedis(Redis):
         paths = [str(self.folder / word) if "." in word else word for word in files]
         return (*super().probe()[:-1], *paths, "--user", USER, "--pass", SECRET, "ping")
 
-    def address(self, user: str = USER, password: str = SECRET, **options: str) -> str:
+    @property
+    def socket_address(self) -> str:
+        return f"unix://{USER}:{quote(SECRET, safe='')}@{self.folder}/socket"
+
+    def address(self, password: str = SECRET, **options: str) -> str:
         files = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "client.crt", "ssl_keyfile": "client.key"}
         query = urlencode({name: str(self.folder / file) for name, file in files.items()} | options)
-        return f"rediss://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{self.port}/0?{query}"
-
-
-class SocketRedis(Redis):
-    """Listens on a Unix socket alone."""
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.folder}/socket?db=2"
-
-    def command(self) -> Sequence[str]:
-        return (*super().command(), "--port", "0", "--unixsocket", str(self.folder / "socket"))
-
-    def probe(self) -> Sequence[str]:
-        return (binary("redis-cli"), "-e", "-s", str(self.folder / "socket"), "ping")
+        return f"rediss://{USER}:{quote(password, safe='')}@127.0.0.1:{self.port}/0?{query}"
 
 
 class Sentinel(Redis):

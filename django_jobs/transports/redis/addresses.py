@@ -15,6 +15,8 @@ from django_jobs.transports.redis.moving import ClusterServer, EmbeddedServer, S
 
 SENTINEL_PORT, REDIS_PORT = 26379, 6379
 
+# Of a missing one TLS says only that something is missing.
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 # What a right address looks like.
 SHAPES = {
     "unix": "unix:///path/of/socket",
@@ -62,6 +64,13 @@ def _pool(address: str) -> ConnectionPool:
     pool = ConnectionPool.from_url(address)
     # An option that does not exist shows only here; nothing is connected yet.
     pool.make_connection()
+    for option in FILES:
+        file = pool.connection_kwargs.get(option)
+        if file and not Path(file).is_file():
+            raise ConfigurationError(
+                f"{SETTING}['TRANSPORT'] says {option}={file!r}, but this process sees no such file. Write its whole "
+                "path, and let the user of this process read it."
+            )
     return pool
 
 
