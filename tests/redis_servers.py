@@ -2,8 +2,8 @@
 Cluster."""
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -39,10 +39,15 @@ class RedisWithOptions(Redis):
         self.options = options
 
     def command(self) -> Sequence[str]:
-        return (*super().command(), *self.options)
+        # At its end a primary would wait for replicas that have gone before.
+        return (*super().command(), "--shutdown-timeout", "0", *self.options)
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port)
+
+    def version(self) -> Any:
+        with self.client() as client:
+            return client.info("server")["redis_version"]
 
 
 class EncryptedRedis(Redis):
@@ -117,6 +122,11 @@ class Watched:
     def url(self) -> str:
         return f"redis+sentinel://{','.join(f'{host}:{port}' for host, port in self.hosts)}/{SERVICE}/0"
 
+    def current(self) -> RedisWithOptions:
+        """Return the one that is the primary now."""
+        port = self.sentinels[0].facts()["port"]
+        return self.primary if port == self.primary.port else self.replica
+
     def _is_in_order(self) -> bool:
         with self.replica.client() as client:
             if client.info("replication")["master_link_status"] != "up":
@@ -181,18 +191,6 @@ class Cluster:
         with node.client() as client:
             info = client.execute_command("CLUSTER INFO")
         return info["cluster_state"], info["cluster_slots_ok"], info["cluster_known_nodes"]
-
-
-@contextmanager
-def watched() -> Iterator[Watched]:
-    with ExitStack() as stack:
-        yield Watched(stack)
-
-
-@contextmanager
-def cluster() -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        yield Cluster(stack)
 
 
 def make_certificates(folder: Path, *names: str) -> None:
