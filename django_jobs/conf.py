@@ -135,6 +135,11 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
+    if result.PREFIX.startswith("}"):
+        raise ConfigurationError(
+            f"{SETTING}['PREFIX'] is {result.PREFIX!r}, but must not start with a closing brace: all keys begin with "
+            "it in braces, which keeps them on one node of a Redis Cluster."
+        )
     _validate_times(result)
     _validate_sizes(result)
     for name in ("IDEMPOTENCY_CHECKS_ARGUMENTS", "RAISE_TRANSPORT_ERRORS"):

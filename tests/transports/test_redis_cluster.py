@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from django_jobs import enqueue_many
-from django_jobs.errors import TransportError
+from django_jobs.errors import ConfigurationError, TransportError
 from django_jobs.models import Job
 from django_jobs.testing.transports import HandingOutContract, Taker, bell, ids, waiting
 from django_jobs.transports import get_transport
@@ -39,6 +39,12 @@ class TestInACluster(HandingOutContract):
     @pytest.fixture
     def transport(self, transport: RedisTransport) -> Transport:
         return transport
+
+
+def test_a_prefix_whose_keys_would_lie_in_many_slots_is_refused(settings: Any):
+    settings.DJANGO_JOBS = {"PREFIX": "}shop"}
+    with pytest.raises(ConfigurationError, match="must not start with a closing brace"):
+        get_transport()
 
 
 def test_prefixes_spread_over_the_nodes(nodes: Cluster):

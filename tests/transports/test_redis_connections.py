@@ -1,5 +1,6 @@
 """Ways to a server: encrypted with a user of one's own, over a Unix socket; a job goes each of them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,16 +96,16 @@ def test_a_user_who_may_not_touch_these_keys_is_not_named(encrypted: EncryptedRe
 def test_a_server_that_quotes_user_and_password_is_not_quoted():
     with RedisWithOptions("--rename-command", "HELLO", "") as server:
         said = refusal(server.url.replace("://", f"://{USER}:open%2Fsesame%231@"))
-    assert said.count("***") == 2
+        options = f"sentinel_username={USER}&sentinel_password=open%2Fsesame%231"
+        said_by_sentinel = refusal(f"redis+sentinel://127.0.0.1:{server.port}/shop?{options}")
+    assert said.count("***") == said_by_sentinel.count("***") == 2
 
 
 def test_a_user_needs_no_more_than_the_page_says():
-    # As docs/transports.md has it.
-    commands = (
-        "+hello +select +info +exists +type +set +evalsha "
-        "+script|load +zadd +zrem +zrange +lpush +rpush +ltrim +lrange +lindex +blpop +del +unlink +expire"
-    ).split()
-    with RedisWithOptions("--user", USER, "on", f">{SECRET}", "~{test:1}:*", "-@all", *commands) as server:
+    page = Path(__file__).parents[2] / "docs" / "transports.md"
+    [said] = re.findall(r"ACL SETUSER .*? (-@all .*?)\n```", page.read_text("utf-8"), re.DOTALL)
+    commands = said.split()
+    with RedisWithOptions("--user", USER, "on", f">{SECRET}", "~{test:1}:*", *commands) as server:
         transport = RedisTransport(server.url.replace("://", f"://{USER}:open%2Fsesame%231@"), "test")
         first, second = bell(), bell(seconds=1)
         transport.announce([first, second])
