@@ -16,7 +16,8 @@ from django_jobs.transports.redis.connection import FLEETING, Answer, Patience, 
 # The options of a connection that say where it goes.
 Place: TypeAlias = dict[str, Any]
 
-# Said at once, with nothing done that another try could do twice: whoever is meant is elsewhere.
+# Said at once, so there is time for another try. It does no harm if the first one was heard: bells may be rung twice,
+# and a take carries the number of the answer that it wants.
 ELSEWHERE = (RedisConnectionError, MovedError, ReadOnlyError)
 # Nothing to wait for a second time now; the next one shall ask for the way.
 PERHAPS_ELSEWHERE = (*ELSEWHERE, RedisTimeoutError, ClusterDownError)
