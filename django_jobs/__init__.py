@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         SandboxDied,
         Snooze,
     )
-    from django_jobs.execution.context import JobContext, current_job
+    from django_jobs.execution.context import JobContext, current_job, current_jobs
     from django_jobs.execution.items import BatchItem
     from django_jobs.handles import queues
     from django_jobs.lifecycle.control import cancel, remove, reprioritize, reschedule, retry, run_now
@@ -58,6 +58,7 @@ _LAZY = {
     "aenqueue_many": "django_jobs.lifecycle.enqueueing",
     "cancel": "django_jobs.lifecycle.control",
     "current_job": "django_jobs.execution.context",
+    "current_jobs": "django_jobs.execution.context",
     "enqueue_many": "django_jobs.lifecycle.enqueueing",
     "job": "django_jobs.decorators",
     "queues": "django_jobs.handles",
@@ -93,6 +94,7 @@ __all__ = [
     "aenqueue_many",
     "cancel",
     "current_job",
+    "current_jobs",
     "enqueue_many",
     "job",
     "queues",

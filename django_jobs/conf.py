@@ -111,9 +111,10 @@ def task_aliases() -> dict[str, Mapping[str, Any]]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ' Did you mean ...?' for a close match, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ' Did you mean ...?' for a close match in whatever case, or an empty string."""
+    spelled = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), spelled, n=1)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def _read(values: object) -> JobsSettings:

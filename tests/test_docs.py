@@ -1,6 +1,7 @@
 """What the documentation says of the code is what the code says."""
 
 import ast
+import os
 import re
 import runpy
 import shlex
@@ -102,7 +103,7 @@ def test_settings_on_a_page_are_accepted(matches, settings):
     for program in programs(matches):
         for node in program.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DJANGO_JOBS":
-                settings.DJANGO_JOBS = ast.literal_eval(node.value)
+                settings.DJANGO_JOBS = eval(ast.unparse(node.value), {"os": os})  # noqa: S307 (our own pages)
                 get_settings()
 
 

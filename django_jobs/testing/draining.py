@@ -17,7 +17,7 @@ from django_jobs.definitions.outcomes import Claim, Ended, Failed, GivenBack, Ou
 from django_jobs.definitions.registry import check_queue_name, get_spec
 from django_jobs.errors import EndlessDrain, InvalidOption, JobFailed, RetryLater
 from django_jobs.execution.batches import aexecute_together, execute_together
-from django_jobs.execution.execute import outcome_of
+from django_jobs.execution.execute import hopeless, outcome_of
 from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.settling import Settled, settle
 from django_jobs.models import Job, JobQuerySet
@@ -25,7 +25,7 @@ from django_jobs.testing.clocks import FrozenClock, aware, frozen_clock
 from django_jobs.testing.committing import as_committed
 from django_jobs.transitions.claiming import claim_due
 from django_jobs.transitions.transactions import in_transaction
-from django_jobs.worker.batches import Kind
+from django_jobs.worker.batches import Kind, kind_of
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.manual import LOCKED_SECONDS
 from django_jobs.worker.watch import QueueWatch
@@ -113,7 +113,7 @@ class Drain:
         while claims := as_committed(partial(in_transaction, self._using, self._claim)):
             if self._attempts.total() >= self._limit:
                 self._give_up(claims)
-            for group in _groups(claims):
+            for group in self._groups(claims):
                 self._run_together(group)
 
     def _claim(self) -> list[Claim]:
@@ -142,13 +142,29 @@ class Drain:
         jobs: JobQuerySet = Job.objects.using(self._using).filter(name__in=self._incarnation.names)
         return jobs.filter(queue_name__in=self._watch.open_queues())
 
+    def _groups(self, claims: Sequence[Claim]) -> list[list[Claim]]:
+        """Return the claims that have one body, each with the others that it runs for."""
+        if get_spec(claims[0].name).batch is None:
+            return [list(claims)]
+        groups: dict[Kind, list[Claim]] = {}
+        for claim in claims:
+            try:
+                groups.setdefault(kind_of(claim), []).append(claim)
+            except Exception as error:  # code of the user: so it fails in a worker too
+                present = clock.monotonic()
+                self._end([claim], [hopeless(error)], present, present)
+        return list(groups.values())
+
     def _run_together(self, claims: Sequence[Claim]) -> None:
+        started = clock.monotonic()
+        outcomes = _outcomes(claims)
+        self._end(claims, outcomes, started, clock.monotonic())
+
+    def _end(self, claims: Sequence[Claim], outcomes: Sequence[Outcome], started: float, finished: float) -> None:
+        """Write down what an attempt of each of these came to."""
         for claim in claims:
             self._attempts[claim.id] += 1
             self._names[claim.name] += 1
-        started = clock.monotonic()
-        outcomes = _outcomes(claims)
-        finished = clock.monotonic()
         ended = [Ended(*each, started, finished) for each in zip(claims, outcomes, strict=True)]
         settled = as_committed(partial(self._settle, ended))
         if any(each.outcome == GivenBack(begun=True) for each, _ in settled.written):
@@ -185,14 +201,6 @@ def _travel(until: datetime | timedelta | float | None) -> tuple[FrozenClock, da
     if not isinstance(until, datetime):
         until = frozen.now() + timedelta(seconds=seconds(until, option="drain(until)"))
     return frozen, aware(until, "drain(until)")
-
-
-def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
-    """Return the claims that have one body, each with the others that it runs for."""
-    groups: dict[Kind, list[Claim]] = {}
-    for claim in claims:
-        groups.setdefault(Kind.of(claim), []).append(claim)
-    return list(groups.values())
 
 
 def _outcomes(claims: Sequence[Claim]) -> list[Outcome]:

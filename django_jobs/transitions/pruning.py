@@ -18,6 +18,8 @@ from django_jobs.transitions.removing import delete
 
 # Nobody waits for rows that are pruned, so these may be more than for verbs of people.
 CHUNK = 1000
+# So many rows are looked at in one step, however many of them must stay.
+WINDOW = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def counted(using: str) -> Iterator[Counted]:
 
 
 def over_count(using: str, group: Counted, state: State, present: datetime) -> Iterator[JobQuerySet]:
-    """Yield the jobs of a group and a state before which so many newer ones stand."""
+    """Yield the jobs of a group and a state before which so many newer ones stand, no more than WINDOW at once."""
     rows = Job.objects.using(using).filter(
         keep_successful_count=group.keep_successful_count, queue_name=group.queue_name, name=group.name, state=state
     )
@@ -65,7 +67,17 @@ def over_count(using: str, group: Counted, state: State, present: datetime) -> I
         alike = rows.filter(keep_failed_count=count) if state is State.FAILED else rows
         newest_too_old = alike.order_by("-pk").values_list("pk", flat=True)[count : count + 1].first()
         if newest_too_old is not None:
-            yield _unpromised(alike.filter(pk__lte=newest_too_old), present).order_by("pk")
+            for window in _windows(alike.filter(pk__lte=newest_too_old).order_by("pk")):
+                yield _unpromised(window, present)
+
+
+def _windows(rows: JobQuerySet) -> Iterator[JobQuerySet]:
+    """Divide rows that are ordered by their ids."""
+    rest = rows
+    while (last := rest.values_list("pk", flat=True)[WINDOW - 1 : WINDOW].first()) is not None:
+        yield rest.filter(pk__lte=last)
+        rest = rows.filter(pk__gt=last)
+    yield rest
 
 
 def prune(using: str, rows: JobQuerySet, order: str) -> tuple[int, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from django_jobs.clock import SystemClock, use_clock
+from django_jobs.execution.timeouts import watch
 
 
 class MovedClock(SystemClock):
@@ -27,3 +28,5 @@ def moved_clock() -> Iterator[MovedClock]:
     clock = MovedClock()
     with use_clock(clock):
         yield clock
+    # Who watches timeouts may rest until a moment of that clock.
+    watch._wakes.put(None)

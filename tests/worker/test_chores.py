@@ -18,6 +18,7 @@ from django_jobs.worker.board import Board
 from django_jobs.worker.chores import Chores
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.watch import QueueWatch
+from tests.databases import with_jobs
 from tests.rows import HOUR, fresh, now, put, worker
 from tests.threads import together
 
@@ -39,8 +40,8 @@ def taken_from(transport: Transport) -> set[UUID]:
     return set(taken.ids)
 
 
-@pytest.mark.parametrize("alias", list(django_settings.DATABASES))
-@pytest.mark.django_db(transaction=True, databases=list(django_settings.DATABASES))
+@pytest.mark.parametrize("alias", with_jobs(django_settings.DATABASES))
+@pytest.mark.django_db(transaction=True, databases=with_jobs(django_settings.DATABASES))
 def test_one_of_many_claims_a_chore_that_is_due(alias: str):
     def claim_all(number: int, barrier: Barrier) -> list[bool]:
         won = []

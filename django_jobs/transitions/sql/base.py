@@ -94,8 +94,8 @@ class Dialect(ABC):
         """Return the seconds between 1970-01-01 UTC and the moment."""
 
     @abstractmethod
-    def latest(self, first: str, second: str) -> str:
-        """Return the later of two moments."""
+    def latest(self, *moments: str) -> str:
+        """Return the latest of two or more moments."""
 
     def rank(self, moment: str, priority: str = "priority", lifo: str = "lifo") -> str:
         """Return the rank under the moment, by the priority and lifo of the row, or by other expressions."""

@@ -33,8 +33,8 @@ class SQLite(Dialect):
     def epoch(self, moment: str) -> str:
         return f"(ROUND((julianday({moment}) - {_UNIX_JULIAN_DAY}) * 86400000) / 1000)"
 
-    def latest(self, first: str, second: str) -> str:
-        return f"MAX({first}, {second})"
+    def latest(self, *moments: str) -> str:
+        return f"MAX({', '.join(moments)})"
 
     def id_parameter(self, value: UUID | None) -> Any:
         return None if value is None else value.hex

@@ -1,5 +1,6 @@
 """Reach one server: where it stands, how long to wait for it, and one name for everything that can go wrong."""
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from redis.retry import Retry
 
 from django_jobs.conf import SETTING
 from django_jobs.errors import ConfigurationError, TransportError
+from django_jobs.transports.base import ServerFacts
 
 Answer = TypeVar("Answer")
 
@@ -60,16 +62,22 @@ class Server:
             ) from (error if harmless == text else None)
 
     def describe(self) -> str:
-        return f"{self.name} ({self._product()})"
+        return f"{self.name} ({self.facts().product})"
+
+    def facts(self) -> ServerFacts:
+        # Of managed servers many refuse CONFIG, none INFO.
+        info: dict[str, Any] = self.ask(lambda client: client.info("server") | client.info("memory"))
+        version = str(info["redis_version"])
+        return ServerFacts(
+            product=f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}",
+            redis_version=tuple(int(part) for part in re.findall(r"\d+", version)),
+            eviction_policy=str(info.get("maxmemory_policy", "noeviction")),
+        )
 
     def close(self) -> None:
         with self._lock:
             while self._clients:
                 self._clients.popitem()[1].connection_pool.disconnect()
-
-    def _product(self) -> str:
-        info: dict[str, Any] = self.ask(lambda client: client.info("server"))
-        return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
 
     def _client(self, patience: Patience) -> Redis:
         with self._lock:
@@ -102,7 +110,7 @@ class EmbeddedServer(Server):
         return super().ask(act, patience)
 
     def describe(self) -> str:
-        return f"embedded {self._product()}"
+        return f"embedded {self.facts().product}"
 
     def _join(self) -> None:
         # Late: what it needs exists only where somebody wants it.

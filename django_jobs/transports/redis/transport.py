@@ -13,7 +13,7 @@ from django_jobs import clock
 from django_jobs.conf import SETTING
 from django_jobs.definitions.rank import BAND_SIZE, BANDS, TICKS_PER_SECOND, ticks
 from django_jobs.errors import TransportError
-from django_jobs.transports.base import Bell, Taken, Transport
+from django_jobs.transports.base import Bell, ServerFacts, Taken, Transport
 from django_jobs.transports.redis import scripts
 from django_jobs.transports.redis.connection import HURRIED, PATIENT, Answer, Patience, connect
 from django_jobs.transports.redis.keys import Keys
@@ -122,6 +122,9 @@ class RedisTransport(Transport):
 
     def describe(self) -> str:
         return self._server.describe()
+
+    def facts(self) -> ServerFacts:
+        return self._server.facts()
 
     def close(self) -> None:
         self._server.close()
