@@ -33,7 +33,7 @@ PAGES = sorted([*ROOT.glob("*.md"), ROOT / "example_project" / "README.md", *DOC
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 # The comment stands above code of another system, and says with what it was tried: it is shown here, and not run.
-BLOCK = re.compile(r"(?:^<!-- tried with (.+) -->\n)?^( *)```(\w+)\n(.*?)^\2```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:^<!-- tried with (\S+) -->\n)?^( *)```(\w+)\n(.*?)^\2```$", re.MULTILINE | re.DOTALL)
 EDGE = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
 # What a test below looks at, and what is printed.
 LANGUAGES = {"python", "console", "dockerfile", "ini", "yaml", "text"}
