@@ -17,6 +17,7 @@ from django.core.management import get_commands, load_command_class
 
 from django_jobs.compat import task_backends
 from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.definitions.options import ON_JOB_ALONE, OPTION_NAMES
 from django_jobs.definitions.outcomes import Failed, Retried
 from django_jobs.worker.standing import LONGEST_ROUND_SECONDS
 from django_jobs.worker.supervisor import LONGEST_END_SECONDS
@@ -183,6 +184,17 @@ def test_the_systemd_unit_is_one(tmp_path):
     assert float(service["TimeoutStopSec"]) > JobsSettings().GRACE_SECONDS + LONGEST_END_SECONDS
     # The supervisor says that it goes round twice as often, and may be kept for so long.
     assert float(service["WatchdogSec"]) > LONGEST_ROUND_SECONDS
+
+
+def test_the_overview_leads_to_all_pages_in_the_order_of_the_menu():
+    menu = re.findall(r"([\w/-]+\.md)$", (ROOT / ".mkdocs.yml").read_text(), re.MULTILINE)
+    overview = [target for target, _ in LINK.findall((DOCS / "README.md").read_text())]
+    assert overview == [page for page in menu[1:] if not re.match(r"decisions/\d", page)]
+
+
+def test_the_table_of_options_has_all_of_them():
+    rows = re.findall(r"^\| (`.+?) \|", (DOCS / "getting-started.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted([*OPTION_NAMES, *ON_JOB_ALONE])
 
 
 @parametrized_by_page(ENVIRONMENT.findall)
