@@ -1,4 +1,7 @@
-"""The one seam for time: `now` for records, `monotonic` for durations. Tests put another clock in its place."""
+"""The one seam for time: `now` for records, `monotonic` for durations. Tests put another clock in its place.
+
+Decisions about jobs go by the database's time, which is another clock; one that stands for it too says so.
+"""
 
 import time
 from collections.abc import Iterator
@@ -12,6 +15,8 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
 
+    def database_now(self) -> datetime | None: ...
+
 
 class SystemClock:
     def now(self) -> datetime:
@@ -19,6 +24,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def database_now(self) -> datetime | None:
+        return None
 
 
 _clock: Clock = SystemClock()
@@ -32,6 +40,16 @@ def now() -> datetime:
 def monotonic() -> float:
     """Return seconds that never go backwards; only differences mean something."""
     return _clock.monotonic()
+
+
+def database_now() -> datetime | None:
+    """Return the moment that statements name in place of the database's time; None: they ask the database."""
+    return _clock.database_now()
+
+
+def current_clock() -> Clock:
+    """Return the clock that tells the time in this process."""
+    return _clock
 
 
 @contextmanager

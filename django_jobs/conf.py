@@ -26,8 +26,8 @@ NOT_AVAILABLE_YET: frozenset[str] = frozenset()
 class JobsSettings:
     """What DJANGO_JOBS may hold, with the defaults. Times are in seconds, sizes in bytes."""
 
-    # Who rings: "database:", "redis://...", "rediss://...", "unix://...", "cache:<alias of django-redis>",
-    # "embedded:" or "memory:".
+    # Who rings: "database:", "redis://...", "rediss://..." (TLS), "unix://...", "redis+sentinel://...",
+    # "redis+cluster://...", "cache:<alias of django-redis>", "embedded:" or "memory:".
     TRANSPORT: str = "database:"
     # First part of every key in Redis; projects that share a server need different ones.
     PREFIX: str = "django_jobs"
@@ -111,9 +111,10 @@ def task_aliases() -> dict[str, Mapping[str, Any]]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ' Did you mean ...?' for a close match, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ' Did you mean ...?' for a close match in whatever case, or an empty string."""
+    spelled = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), spelled, n=1)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def _read(values: object) -> JobsSettings:
@@ -135,6 +136,11 @@ def _validate(result: JobsSettings) -> None:
         value = getattr(result, name)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{SETTING}[{name!r}] must be a non-empty text, not {value!r}.")
+    if result.PREFIX.startswith("}"):
+        raise ConfigurationError(
+            f"{SETTING}['PREFIX'] is {result.PREFIX!r}, but must not start with a closing brace: all keys begin with "
+            "it in braces, which keeps them on one node of a Redis Cluster."
+        )
     _validate_times(result)
     _validate_sizes(result)
     for name in ("IDEMPOTENCY_CHECKS_ARGUMENTS", "RAISE_TRANSPORT_ERRORS"):

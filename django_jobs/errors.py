@@ -88,6 +88,10 @@ class EmbeddedServerError(TransportError):
     """The embedded server could not be started."""
 
 
+class EndlessDrain(JobsError):
+    """drain() has run as many attempts as it may, and more is due."""
+
+
 class WorkerError(JobsError):
     """The worker cannot start."""
 

@@ -2,20 +2,22 @@
 
 import logging
 
-from django_jobs.execution.context import current_job
+from django_jobs.execution.context import current_jobs
 
 
 class JobLogHandler(logging.Handler):
     """Add what is logged while the body of a job runs to the log of that job; at any other time do nothing.
 
-    For LOGGING, with a level and a formatter as any other handler has.
+    In a batch it stands in the log of each of its jobs. For LOGGING, with a level and a formatter as any handler has.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        context = current_job()
-        if context is None:
+        contexts = current_jobs()
+        if not contexts:
             return
         try:
-            context.log(self.format(record))
+            text = self.format(record)
+            for each in contexts:
+                each.log(text)
         except Exception:
             self.handleError(record)

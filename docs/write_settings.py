@@ -11,7 +11,8 @@ HEAD = """\
 # Settings
 
 All of them are optional and stand in one dictionary, `DJANGO_JOBS`. Times are in seconds, sizes in bytes. A name that
-does not exist is an error, and so is a value that cannot work. `manage.py check` says so.
+does not exist is an error, and so is a value that cannot work. `manage.py check` says so, and what you may have meant;
+[checks](checks.md) lists all that it tells.
 
 ```python
 DJANGO_JOBS = {
@@ -19,6 +20,18 @@ DJANGO_JOBS = {
     "QUEUES": {"mail": {"MAX_ATTEMPTS": 5}},
 }
 ```
+
+A URL says all about the transport, password and options included, so one variable of the environment is enough:
+
+```python
+import os
+
+DJANGO_JOBS = {"TRANSPORT": os.environ.get("REDIS_URL", "database:")}
+```
+
+In tests `override_settings(DJANGO_JOBS={...})` holds at once, for every setting. It replaces the whole dictionary. A
+change inside of it, `settings.DJANGO_JOBS["QUEUES"] = ...`, is not noticed. Workers are other processes and read their
+settings when they start.
 
 <!-- Below: written by write_settings.py from django_jobs/conf.py. -->
 """

@@ -51,6 +51,7 @@ def forget_new_jobs() -> Iterator[None]:
     """Forget the jobs that a test declares in its own body, and with them their queues."""
     known = dict(registry._specs)
     yield
+    registry._replaced.clear()
     registry._specs.clear()
     registry._specs.update(known)
 

@@ -2,8 +2,11 @@
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from django.db.models import Model
 
 # Alias -> the variable that names its server.
 VARIABLES = {
@@ -11,6 +14,17 @@ VARIABLES = {
     "mariadb": "DJANGO_JOBS_TEST_MARIADB",
     "postgresql": "DJANGO_JOBS_TEST_POSTGRESQL",
 }
+REPLICA = "replica"
+
+
+class Replicas:
+    """A router that sends whoever reads our tables to a replica, where nothing can be read.
+
+    It is in force in every test: what asks it where a row is fails.
+    """
+
+    def db_for_read(self, model: "type[Model]", **hints: Any) -> str | None:
+        return REPLICA if model._meta.app_label == "django_jobs" else None
 
 
 def databases(run: str) -> dict[str, dict[str, Any]]:
@@ -25,6 +39,16 @@ def databases(run: str) -> dict[str, dict[str, Any]]:
         for alias, url in urls.items()
         if alias == "default" or url != urls.get("default")
     }
+
+
+def replica() -> dict[str, Any]:
+    """Return the entry of a database that refuses every question."""
+    return {"ENGINE": "django.db.backends.dummy", "TEST": {"MIRROR": "default"}}
+
+
+def with_jobs(entries: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the aliases of those that can keep jobs."""
+    return [alias for alias in entries if alias != REPLICA]
 
 
 def database(url: str) -> dict[str, Any]:

@@ -24,8 +24,15 @@ def now() -> datetime:
 
 
 def worker(*, using: str = "default", **fields: Any) -> UUID:
-    """Put a worker that is alive."""
-    values = {"host": "here", "pid": 1, "version": "1", "started_at": now(), "beat_at": now()} | fields
+    """Put a worker that is alive; without a supervisor it is a program that takes by hand."""
+    values = {
+        "host": "here",
+        "pid": 1,
+        "supervisor_pid": 1,
+        "version": "1",
+        "started_at": now(),
+        "beat_at": now(),
+    } | fields
     return Worker.objects.using(using).create(**values).pk
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import django
 
-from tests.databases import databases
+from tests.databases import REPLICA, databases, replica
 
 # Workers are started with this environment, so that they share the run's names. Each process of pytest-xdist is a run
 # of its own.
@@ -29,7 +29,8 @@ TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ALLOWED_HOSTS = ["*"]
 
-DATABASES = databases(RUN)
+DATABASES = {**databases(RUN), REPLICA: replica()}
+DATABASE_ROUTERS = ["tests.databases.Replicas"]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS:
     CACHES["redis"] = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS}

@@ -11,6 +11,8 @@ from django_jobs.definitions.outcomes import Claim, Failed, Succeeded
 from django_jobs.execution.execute import aexecute
 from django_jobs.lifecycle import reporting
 from tests.execution.bodies import KINDS, act, act_async, claim, current_body, run
+from tests.execution.test_batches import KINDS as BATCHES
+from tests.execution.test_batches import run as run_batch
 
 NAME = "tests.logging"
 LOGGING = {
@@ -80,6 +82,20 @@ def test_jobs_that_run_at_the_same_time_keep_their_logs_apart(logger: logging.Lo
         text = log_of(each)
         assert f"I am {number}" in text
         assert f"I am {1 - number}" not in text
+
+
+@BATCHES
+def test_what_the_body_of_a_batch_logs_stands_in_the_log_of_each_of_its_jobs(logger: logging.Logger, function):
+    def body(items):
+        logger.info("all %s", len(items))
+        items[1].log("only here")
+
+    claims = [claim(function, number) for number in range(2)]
+    assert run_batch(body, claims) == [Succeeded()] * 2
+    first, second = map(log_of, claims)
+    assert "INFO all 2" in first
+    assert "INFO all 2" in second
+    assert ("only here" in first, "only here" in second) == (False, True)
 
 
 def test_outside_of_a_job_nothing_happens(logger: logging.Logger):

@@ -65,6 +65,14 @@ print(django_jobs.__file__, django_jobs.__version__, version("django-durable-job
     assert answer.stdout.splitlines() == expected
 
 
+def test_pytest_loads_the_fixtures_of_the_installed_package(installed, tmp_path):
+    pytest_fixtures = [sys.executable, "-W", "error", "-m", "pytest", "-q", "--fixtures"]
+    environment = {"PYTHONPATH": str(installed)}
+    answer = subprocess.run(pytest_fixtures, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    names = [line.partition(" ")[0] for line in answer.stdout.splitlines()]
+    assert {"drain_jobs", "captured_jobs", "immediate_jobs", "frozen_clock"} <= {*names}, answer.stdout + answer.stderr
+
+
 def test_under_tox_the_installed_package_is_tested_and_not_the_working_tree():
     tested = Path(django_jobs.__file__).parent
     assert tested != PACKAGE or "TOX_ENV_NAME" not in os.environ

@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
 from django_jobs.lifecycle import workers
-from django_jobs.lifecycle.workers import Life
 from django_jobs.models import Job, Queue
 from django_jobs.states import State
 
@@ -59,15 +58,15 @@ def _expiring(expires_at: datetime, now: datetime) -> str:
 
 def _workers_missing(job: Job, now: datetime) -> Iterator[str]:
     using = get_settings().DATABASE
-    alive = [each for each in workers.not_dead(using) if workers.life(each, now) == Life.ALIVE]
-    serving = workers.serving(alive, job.queue_name, workers.known_queues(using))
-    if not alive:
+    at_work = workers.at_work(using, now)
+    serving = workers.serving(at_work, job.queue_name, workers.known_queues(using))
+    if not at_work:
         yield _("No worker is alive.")
     elif not serving:
         yield _("No live worker serves its queue.")
-    elif not any(job.name in each.names for each in alive):
+    elif not any(workers.knows(each, job.name) for each in at_work):
         yield _("No live worker knows a job of this name.")
-    elif not any(job.name in each.names for each in serving):
+    elif not any(workers.knows(each, job.name) for each in serving):
         yield _("No live worker of its queue knows a job of this name.")
     elif all(each.quiet for each in serving):
         yield _("Every live worker of its queue is quiet.")

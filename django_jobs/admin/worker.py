@@ -65,7 +65,8 @@ class WorkerAdmin(ReadOnlyAdmin):
         asked = workers.asked_of(worker) if life is Life.ALIVE else ""
         kind, text = ASKED.get(asked, LIVES[life])
         moment = localize(localtime(worker.dead_at)) if worker.dead_at else ""
-        return formatting.badge(kind, str(text) % {"moment": moment})
+        told = str(text) % {"moment": moment}
+        return formatting.badge(kind, _("%(state)s, by hand") % {"state": told} if workers.is_by_hand(worker) else told)
 
     @admin.display(description=gettext_lazy("last beat"))
     def beat(self, worker: Worker) -> str:
@@ -101,8 +102,9 @@ class WorkerAdmin(ReadOnlyAdmin):
         )
 
     @admin.display(description=gettext_lazy("job names"))
-    def shown_names(self, worker: Worker) -> SafeString:
-        return formatting.code("\n".join(worker.names))
+    def shown_names(self, worker: Worker) -> SafeString | str:
+        is_for_any = workers.is_by_hand(worker) and not worker.names
+        return _("All") if is_for_any else formatting.code("\n".join(worker.names))
 
     def has_quiet_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "quiet")

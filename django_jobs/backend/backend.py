@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
-from django.core import checks
 from django.core.checks import CheckMessage
 
 from django_jobs.backend.bodies import remember
 from django_jobs.backend.tasks import JobTask, options_of
+from django_jobs.check_messages import error
 from django_jobs.compat import (
     AnyResult,
     AnyTask,
@@ -20,12 +20,13 @@ from django_jobs.compat import (
 )
 from django_jobs.conf import did_you_mean
 from django_jobs.decorators import JobFunction
-from django_jobs.definitions.options import QUEUE_NAME, JobOptions, make_options
+from django_jobs.definitions.options import OPTION_NAMES, QUEUE_NAME, JobOptions, make_options
 from django_jobs.errors import InvalidOption
 
 # Django's own, and those that belong to one call or one function.
 _NOT_FOR_ALL = frozenset("queue_name priority run_after expires idempotency_key deduplicate".split())
 _PARAMETERS = ("BACKEND", "QUEUES", "OPTIONS")
+_OPTIONS = [name.upper() for name in OPTION_NAMES if name not in _NOT_FOR_ALL]
 
 
 class TakesJobOptions(BaseTaskBackend):
@@ -58,15 +59,15 @@ class TakesJobOptions(BaseTaskBackend):
         messages: list[CheckMessage] = []
         for name in sorted(set(self._parameters) - set(_PARAMETERS)):
             hint = f"{did_you_mean(name, _PARAMETERS)} Known are: {', '.join(_PARAMETERS)}. Options go into OPTIONS."
-            messages.append(checks.Error(f"{whose} has no {name!r}.", hint=hint.strip(), id="django_jobs.E011"))
+            messages.append(error("E011", f"{whose} has no {name!r}.", hint.strip()))
         try:
             self._read_options()
-        except InvalidOption as error:
-            messages.append(checks.Error(str(error), id="django_jobs.E012"))
+        except InvalidOption as wrong:
+            messages.append(error("E012", str(wrong), f'Write {whose}["OPTIONS"] = {{"MAX_ATTEMPTS": 5}}.'))
         for name in sorted(map(str, self.queues)):
             if not QUEUE_NAME.fullmatch(name):
                 said = f"{whose}['QUEUES'] has {name!r}, but names are 1 to 100 letters, digits or _ . : -."
-                messages.append(checks.Error(said, id="django_jobs.E013"))
+                messages.append(error("E013", said, "Give the queue another name."))
         return messages
 
     def _read_options(self) -> JobOptions:
@@ -76,7 +77,7 @@ class TakesJobOptions(BaseTaskBackend):
         said = {str(name).lower(): value for name, value in self.options.items()}
         for name in sorted(_NOT_FOR_ALL & said.keys()):
             raise InvalidOption(f"{whose} cannot set {name!r} for all tasks. Say it on @task or in .using().")
-        return make_options(said, whose=whose)
+        return make_options(said, whose=whose, known=_OPTIONS)
 
 
 class JobsBackend(TakesJobOptions):
@@ -124,5 +125,5 @@ class JobsBackend(TakesJobOptions):
         messages = [*super().check(**kwargs)]
         if not apps.is_installed("django_jobs"):
             said = f"TASKS[{self.alias!r}] keeps its tasks as jobs, but 'django_jobs' is not in INSTALLED_APPS."
-            messages.append(checks.Error(said, hint="Add it, and run `manage.py migrate`.", id="django_jobs.E014"))
+            messages.append(error("E014", said, "Add it, and run `manage.py migrate`."))
         return messages

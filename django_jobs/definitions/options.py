@@ -1,7 +1,7 @@
 """The options of a job: plain data, checked where they are written, laid over each other when a job is stored."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -70,16 +70,17 @@ class JobOptions:
 OPTION_NAMES = tuple(each.name for each in fields(JobOptions))
 
 
-def make_options(values: Mapping[str, object], *, whose: str) -> JobOptions:
+def make_options(values: Mapping[str, object], *, whose: str, known: Collection[str] = OPTION_NAMES) -> JobOptions:
     """Return checked options. None stands for "as if nothing was said".
 
-    Raises InvalidOption or NotAvailableYet; `whose` ("@job of shop.send") begins the message.
+    Raises InvalidOption or NotAvailableYet; `whose` ("@job of shop.send") begins the message, and `known` has the
+    names as they are written there.
     """
     checked: dict[str, Any] = {}
     for name, value in values.items():
         check = _CHECKS.get(name)
         if check is None:
-            _refuse(name, whose)
+            _refuse(name, whose, known)
         elif value is not None:
             checked[name] = check(value, f"{whose}: {name}")
     return JobOptions(**checked)
@@ -90,12 +91,12 @@ def without(options: JobOptions, names: set[str]) -> JobOptions:
     return replace(options, **dict.fromkeys(names, UNSET)) if names else options
 
 
-def _refuse(name: str, whose: str) -> None:
+def _refuse(name: str, whose: str, known: Collection[str]) -> None:
     if name in NOT_AVAILABLE_YET:
         raise NotAvailableYet(f"{whose}: the option {name!r} is not available yet.")
     if name in ON_JOB_ALONE:
         raise InvalidOption(f"{whose}: the option {name!r} goes on @job alone.")
-    raise InvalidOption(f"{whose}: there is no option {name!r}.{did_you_mean(name, OPTION_NAMES)}")
+    raise InvalidOption(f"{whose}: there is no option {name!r}.{did_you_mean(name, known)}")
 
 
 def _queue_name(value: object, what: str) -> str:

@@ -28,4 +28,4 @@ def ageing(settings: JobsSettings, queue_name: str) -> float | None:
 
 
 def _values(settings: JobsSettings, queue_name: str) -> dict[str, Any]:
-    return {name.lower(): value for name, value in settings.QUEUES.get(queue_name, {}).items()}
+    return {str(name).lower(): value for name, value in settings.QUEUES.get(queue_name, {}).items()}

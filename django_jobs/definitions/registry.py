@@ -55,6 +55,8 @@ class JobSpec:
 
 
 _specs: dict[str, JobSpec] = {}
+# Job name -> path of a function that came after another of the same path, which no import can find any more.
+_replaced: dict[str, str] = {}
 
 
 def register(spec: JobSpec) -> None:
@@ -66,7 +68,14 @@ def register(spec: JobSpec) -> None:
                 f"The job name {name!r} of {spec.path} is already taken by {known.path}. "
                 f"{'Take it out of the aliases.' if name != spec.name else 'Give one of them @job(name=...).'}"
             )
+    if spec.name in _specs and _is_another(_specs[spec.name].function, spec.function):
+        _replaced[spec.name] = spec.path
     _specs.update(dict.fromkeys((spec.name, *spec.aliases), spec))
+
+
+def replaced() -> dict[str, str]:
+    """Return the names of jobs that two functions of one path have, each with the path."""
+    return dict(_replaced)
 
 
 def get_spec(name: str) -> JobSpec:
@@ -110,3 +119,17 @@ def check_queue_name(name: str) -> None:
             f"No queue is called {name!r}.{did_you_mean(name, known)} Known are: {', '.join(known)}. "
             "Declare it in DJANGO_JOBS['QUEUES'] or on a @job."
         )
+
+
+def _is_another(former: Callable[..., Any], latter: Callable[..., Any]) -> bool:
+    """Tell whether a function is not just the former one in a module that was loaded again."""
+    one, other = _innermost(former), _innermost(latter)
+    if one is other:
+        return False
+    # A second function of the module; or the same lines again, run twice, as in a loop.
+    return one.__code__.co_firstlineno != other.__code__.co_firstlineno or one.__code__ is other.__code__
+
+
+def _innermost(function: Callable[..., Any]) -> Any:
+    """Return the function under its decorators, as far as these are functions."""
+    return inspect.unwrap(function, stop=lambda each: not inspect.isfunction(each.__wrapped__))  # type: ignore[attr-defined]

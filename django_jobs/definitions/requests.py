@@ -12,11 +12,14 @@ from django_jobs.definitions.annotations import asks_for_types, read_arguments
 from django_jobs.definitions.deduplication import Deduplicate, check_key
 from django_jobs.definitions.keeping import StoredKeep, stored_keep
 from django_jobs.definitions.metadata import Fact
-from django_jobs.definitions.options import UNSET, JobOptions, make_options
-from django_jobs.definitions.queues import job_values
+from django_jobs.definitions.options import OPTION_NAMES, UNSET, JobOptions, make_options
+from django_jobs.definitions.queues import OF_THE_QUEUE, job_values
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, check_queue_name
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, Backoff
 from django_jobs.errors import InvalidArguments, InvalidOption
+
+# What a queue cannot say for all of its jobs.
+_OF_ONE_CALL = ("queue_name", "idempotency_key", "deduplicate")
 
 NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -129,13 +132,21 @@ def deduplication_key_of(request: JobRequest, asked: Deduplicate) -> str | None:
     return check_key(key, f"The deduplication key of @job {request.spec.name}")
 
 
+def timeout_of(spec: JobSpec, settings: JobsSettings) -> float | None:
+    """Return how many seconds the body of a job may take whose call says nothing. Raises InvalidOption."""
+    queue_name = _or(spec.options.queue_name, DEFAULT_QUEUE)
+    timeout: float | None = _or(_below_the_call(spec, queue_name, settings).timeout, settings.TIMEOUT)
+    return timeout
+
+
 def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
     """Return what DJANGO_JOBS["QUEUES"] says for a queue. Raises InvalidOption."""
     values = job_values(settings, queue_name)
     whose = f"DJANGO_JOBS['QUEUES'][{queue_name!r}]"
-    if not values.keys().isdisjoint(("queue_name", "idempotency_key", "deduplicate")):
+    if not values.keys().isdisjoint(_OF_ONE_CALL):
         raise InvalidOption(f"{whose} cannot set QUEUE_NAME, IDEMPOTENCY_KEY or DEDUPLICATE.")
-    return make_options(values, whose=whose)
+    known = [name.upper() for name in (*OPTION_NAMES, *OF_THE_QUEUE) if name not in _OF_ONE_CALL]
+    return make_options(values, whose=whose, known=known)
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from django_jobs.definitions.outcomes import Claim, Failed, GivenBack, Outcome
 from django_jobs.definitions.registry import get_spec
 from django_jobs.errors import InvalidArguments
 from django_jobs.execution.cancelling import TaskBody
+from django_jobs.execution.context import as_current
 from django_jobs.execution.execute import (
     aexecute,
     execute,
@@ -35,7 +36,7 @@ def execute_together(claims: Sequence[Claim]) -> list[Outcome]:
     members = Members(claims)
     if members.items:
         try:
-            with around(members.items[0]):
+            with as_current(tuple(members.items)), around(members.items[0]):
                 members.succeed(call_in_time(members.claims, spec.function, list(members.items)))
         except BaseException as error:  # SystemExit too: a body must not end the worker
             members.fail(_by(error))
@@ -51,9 +52,10 @@ async def aexecute_together(claims: Sequence[Claim]) -> list[Outcome]:
     if members.items:
         body = TaskBody((claims[0].id, NO_FENCE))
         try:
-            async with around(members.items[0]):
-                with body, in_time(members.claims, body):
-                    value = await spec.function(list(members.items))
+            with as_current(tuple(members.items)):
+                async with around(members.items[0]):
+                    with body, in_time(members.claims, body):
+                        value = await spec.function(list(members.items))
             members.succeed(value)
         except asyncio.CancelledError as error:
             cancelled = error

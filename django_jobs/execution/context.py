@@ -1,6 +1,7 @@
 """What a running job may know of itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -118,9 +119,27 @@ class JobContext:
         return str(uuid5(self.id, name))
 
 
-_current: ContextVar[JobContext | None] = ContextVar("django_jobs_current_job", default=None)
+# The one job that runs here, or those of a batch.
+_current: ContextVar[JobContext | tuple[JobContext, ...]] = ContextVar("django_jobs_current_job", default=())
 
 
 def current_job() -> JobContext | None:
-    """Return the context of the job that runs here, or None outside of any."""
-    return _current.get()
+    """Return the context of the job that runs here; None outside of any and in a batch, where no single one runs."""
+    found = _current.get()
+    return found if isinstance(found, JobContext) else None
+
+
+def current_jobs() -> tuple[JobContext, ...]:
+    """Return the contexts of the jobs that the body here runs for: the items of a batch, one job, or none."""
+    found = _current.get()
+    return (found,) if isinstance(found, JobContext) else found
+
+
+@contextmanager
+def as_current(jobs: JobContext | tuple[JobContext, ...]) -> Iterator[None]:
+    """Let a body run for one job, or for those of a batch."""
+    token = _current.set(jobs)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -2,8 +2,6 @@
 
 import asyncio
 import traceback as tracebacks
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +28,7 @@ from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
 from django_jobs.execution.atomic import commit_together
 from django_jobs.execution.cancelling import TaskBody, reason_of
-from django_jobs.execution.context import JobContext, _current
+from django_jobs.execution.context import JobContext, as_current
 from django_jobs.execution.job_data import JobData
 from django_jobs.execution.steps import Steps
 from django_jobs.execution.timeouts import call_in_time, in_time, message
@@ -47,7 +45,7 @@ def execute(claim: Claim) -> Outcome:
     except Exception as error:
         return hopeless(error)
     try:
-        with _as_current(context):
+        with as_current(context):
             if spec.is_atomic:
                 # Prepared anew for each run: what one that was undone did to its arguments and its data is undone too.
                 return commit_together(claim, lambda: _run(claim, *_prepare(claim)))
@@ -57,7 +55,7 @@ def execute(claim: Claim) -> Outcome:
 
 
 def _run(claim: Claim, spec: JobSpec, context: JobContext) -> Outcome:
-    with _as_current(context):
+    with as_current(context):
         with around(context):
             value = call_in_time((claim,), spec.function, *_leading(spec, context), *context.args, **context.kwargs)
         if context._steps.must_be_marked:
@@ -75,7 +73,7 @@ async def aexecute(claim: Claim) -> Outcome:
         return hopeless(error)
     body = TaskBody((claim.id, claim.fence))
     try:
-        with _as_current(context):
+        with as_current(context):
             async with around(context):
                 # The body alone, not what surrounds it.
                 with body, in_time((claim,), body):
@@ -166,15 +164,6 @@ def facts_of(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> dict[str,
 
 def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:
     return (context,) if spec.takes_context else ()
-
-
-@contextmanager
-def _as_current(context: JobContext) -> Iterator[None]:
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 def succeeded(value: object) -> Outcome:

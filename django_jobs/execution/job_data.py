@@ -17,18 +17,28 @@ class JobData:
     """The data as one attempt sees it: read at first use, and after a save as it was saved."""
 
     _values: dict[str, Any] | None = None
-    _unsure = False
+    # What is stored, as far as it is known.
+    _text: str | None = None
+    # Whether what was saved may be undone, or may have been: each look asks the database.
+    _is_unsure = False
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
 
     def get(self) -> dict[str, Any]:
-        if self._values is None:
-            # The first start of a job finds nothing, and need not look.
-            looks = self._unsure or self._claim.fence > 1
-            text = saved_data(get_settings().DATABASE, self._claim.id) if looks else None
-            self._values = {} if text is None else json.loads(text)
+        if self._values is None or self._is_unsure:
+            self._values = self._look()
         return self._values
+
+    def _look(self) -> dict[str, Any]:
+        using = get_settings().DATABASE
+        # The first start of a job finds nothing, and need not look.
+        text = saved_data(using, self._claim.id) if self._is_unsure or self._claim.fence > 1 else None
+        self._is_unsure = self._is_unsure and _may_be_undone(using)
+        if self._values is not None and text == self._text:
+            return self._values  # the same one, for the body may have changed it
+        self._text = text
+        return {} if text is None else json.loads(text)
 
     def save(self, data: Mapping[str, Any]) -> None:
         if not isinstance(data, Mapping):
@@ -42,6 +52,10 @@ class JobData:
                 f"Job {self._claim.id} ({self._claim.name}) was taken from this worker, and another may run it. "
                 "Nothing was saved; let this attempt end."
             )
-        # In a transaction nobody knows yet whether it is stored: the next look asks.
-        self._unsure = connections[settings.DATABASE].in_atomic_block
-        self._values = None if self._unsure else json.loads(text)
+        self._values, self._text = json.loads(text), text
+        self._is_unsure = _may_be_undone(settings.DATABASE)
+
+
+def _may_be_undone(using: str) -> bool:
+    """Tell whether what is written here is for somebody else to commit."""
+    return connections[using].in_atomic_block or not connections[using].get_autocommit()

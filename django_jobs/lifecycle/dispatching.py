@@ -117,6 +117,7 @@ def _stored(using: str, ids: set[UUID]) -> set[UUID]:
 def _batch_of(connection: BaseDatabaseWrapper) -> Batch | None:
     for _, callback, *_ in reversed(connection.run_on_commit):
         batch = getattr(callback, "__self__", None)
-        if isinstance(batch, Batch):
+        # One that has rung is not of this transaction: in a TestCase callbacks are run, and stay where they are.
+        if isinstance(batch, Batch) and not batch.rung:
             return batch
     return None

@@ -20,6 +20,7 @@ from django_jobs.definitions.arguments import (
     encode_headers,
     key_digest,
 )
+from django_jobs.definitions.batches import likeness
 from django_jobs.definitions.identifiers import uuid7s
 from django_jobs.definitions.keeping import StoredKeep
 from django_jobs.definitions.metadata import metadata_text
@@ -101,6 +102,8 @@ def _keep_columns(keep: StoredKeep | None) -> dict[str, int | None]:
 
 def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptions, columns: dict[str, Any]) -> NewJob:
     arguments = encode_call(request.args, request.kwargs, limit=options.max_payload_bytes)
+    if request.spec.batch is not None:
+        likeness(request.spec.batch, request.spec.name, arguments)  # what raises, raises here and not in a worker
     own: dict[str, Any] = {"id": job_id, "arguments": arguments, "headers": encode_headers(request.headers)}
     key = key_of(request, options)
     if key is not None:

@@ -15,7 +15,6 @@ from django_jobs.errors import ConfigurationError, TransportError
 from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.findings import Finding, Status
 from django_jobs.lifecycle.waiting import Due, due, queues_with_ready_jobs
-from django_jobs.lifecycle.workers import Life
 from django_jobs.models import Queue, Worker
 from django_jobs.transitions.claiming import now
 from django_jobs.transitions.counting import connection_counts
@@ -70,20 +69,19 @@ def _settings() -> Finding:
 def _transport() -> Finding:
     try:
         transport = get_transport()
-        described, is_flushed = transport.describe(), transport.is_flushed()
+        described, is_flushed, server = transport.describe(), transport.is_flushed(), transport.facts()
     except (ConfigurationError, TransportError) as error:
         # What the error tells ends with what to do.
         return Finding(part="transport", status=Status.FAILED, told=str(error))
     facts = {"transport": described, "flushed": is_flushed}
-    if not is_flushed:
-        return Finding(part="transport", status=Status.OK, told=described, facts=facts)
-    return Finding(
-        part="transport",
-        status=Status.LATE,
-        told=f"{described}; it has lost its memory, or is new",
-        advice="A worker rings every job again within seconds. If this lasts, read what the workers log.",
-        facts=facts,
-    )
+    status, told, advice = Status.OK, described, ""
+    if is_flushed:
+        status, told = Status.LATE, f"{described}; it has lost its memory, or is new"
+        advice = "A worker rings every job again within seconds. If this lasts, read what the workers log."
+    elif server is not None and server.evicts:
+        status, told = Status.LATE, f"{described}; it evicts what waits ({server.eviction_policy})"
+        advice = "Set maxmemory-policy noeviction there, or use a server of your own beside the cache."
+    return Finding(part="transport", status=status, told=told, advice=advice, facts=facts)
 
 
 def _database(using: str) -> Finding:
@@ -129,26 +127,27 @@ def _migrations(using: str) -> Finding:
 
 def _jobs(using: str, late: timedelta) -> Iterator[Finding]:
     present = now(using)
-    rows = workers.not_dead(using)
-    alive = [each for each in rows if workers.life(each, present) is Life.ALIVE]
-    yield _workers(rows, alive, present)
+    rows, at_work = workers.not_dead(using), workers.at_work(using, present)
+    # Who takes by hand neither rescues nor does chores: it is no worker that keeps the others' jobs going.
+    alive = [each for each in at_work if not workers.is_by_hand(each)]
+    yield _workers([each for each in rows if not workers.is_by_hand(each)], alive, present)
     yield _connections(using, alive)
-    yield _running(using, alive)
+    yield _running(using, at_work, anybody_rescues=bool(alive))
     known = workers.known_queues(using)
     paused = set(Queue.objects.using(using).filter(paused=True).values_list("name", flat=True))
     nobody_knows: dict[str, list[str]] = {}
     suspects: list[Due] = []
     for name in sorted({*known, *queues_with_ready_jobs(using)}):
-        waiting, serving = due(using, name, present), workers.serving(alive, name, known)
+        waiting, serving = due(using, name, present), workers.serving(at_work, name, known)
         yield _queue(name, waiting, present, late, is_paused=name in paused, serving=serving, known=known)
         if name in paused:
             continue
         suspects.append(due(using, name, present, suspect=True))
-        unknown = waiting.names.difference(*(each.names for each in serving)) if serving else ()
-        for each in unknown:
-            nobody_knows.setdefault(each, []).append(name)
+        for each in waiting.names if serving else ():
+            if not any(workers.knows(worker, each) for worker in serving):
+                nobody_knows.setdefault(each, []).append(name)
     yield _suspects(suspects, present, late)
-    if alive:
+    if at_work:
         yield _names(nobody_knows)
 
 
@@ -188,19 +187,19 @@ def _connections(using: str, alive: Collection[Worker]) -> Finding:
     return Finding(part="connections", status=status, told=told, advice=advice, facts=facts)
 
 
-def _running(using: str, alive: Collection[Worker]) -> Finding:
+def _running(using: str, at_work: Collection[Worker], *, anybody_rescues: bool) -> Finding:
     running = workers.running_jobs(using)
-    living = {each.pk for each in alive}
+    living = {each.pk for each in at_work if each.dead_at is None}
     count, orphans = sum(running.values()), sum(number for owner, number in running.items() if owner not in living)
     facts = {"running": count, "orphans": orphans}
     if not orphans:
         return Finding(part="running", status=Status.OK, told=f"{count:,} jobs", facts=facts)
     return Finding(
         part="running",
-        status=Status.LATE if living else Status.FAILED,
+        status=Status.LATE if anybody_rescues else Status.FAILED,
         told=f"{count:,} jobs, {orphans:,} of them on workers that are silent or dead",
         advice="A living worker takes them back within seconds."
-        if living
+        if anybody_rescues
         else "Start a worker, it takes them back: manage.py runworkers",
         facts=facts,
     )
@@ -220,6 +219,8 @@ def _queue(
     facts = {**_numbers(waiting, age), "paused": is_paused, "served": bool(serving)}
     told = f"{waiting}, for up to {in_words(age)}" if waiting.seen else "nothing is due"
     status, advice = Status.OK, ""
+    if waiting.seen and serving and all(map(workers.is_by_hand, serving)):
+        told = f"{told}; worked by hand"
     if is_paused:
         told = f"paused; {told}"
     elif waiting.seen and not serving:

@@ -49,7 +49,7 @@ def _prune(using: str, rows: JobQuerySet, order: str) -> Iterator[int]:
     rest = rows
     while True:
         removed, last = in_transaction(using, partial(pruning.prune, using, rest, order))
+        yield removed  # also if it found nothing to remove: to look for it takes its time
         if last is None:
             return
-        yield removed
         rest = rows.filter(**{f"{order}__gte": last})

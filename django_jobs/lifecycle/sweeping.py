@@ -1,6 +1,6 @@
 """ring again: the table knows what is ready, so a bell that was lost is rung from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from django.db.models import Q
@@ -9,7 +9,7 @@ from django_jobs.definitions.rank import is_lifo
 from django_jobs.lifecycle.dispatching import HORIZON
 from django_jobs.models import Job, JobQuerySet
 from django_jobs.states import State
-from django_jobs.transitions.claiming import due_ranges, now
+from django_jobs.transitions.claiming import due_ranges, now, ready_queues
 from django_jobs.transports import Bell, get_transport
 
 FRESH_FROM = timedelta(seconds=60)
@@ -18,11 +18,11 @@ FRESH_MOST = 2000
 CHUNK = 2000
 
 
-def sweep_fresh(using: str, queue_names: Sequence[str]) -> int:
+def sweep_fresh(using: str) -> int:
     """Ring what became due in the last minute but for the last seconds, newest first; return how many were rung."""
     present = now(using)
     bells: list[Bell] = []
-    for queue_name in queue_names:
+    for queue_name in ready_queues(using):
         for first, last in due_ranges(using, queue_name, present - FRESH_TO, present - FRESH_FROM):
             newest_first = "rank" if is_lifo(first) else "-rank"
             rows = _ready(using, queue_name, first, last).order_by(newest_first)[: FRESH_MOST - len(bells)]
@@ -31,10 +31,13 @@ def sweep_fresh(using: str, queue_names: Sequence[str]) -> int:
     return len(bells)
 
 
-def sweep(using: str, queue_names: Sequence[str]) -> Iterator[int]:
-    """Ring everything that is or will soon be due, CHUNK rows at each step; yield how many were rung in it."""
+def sweep(using: str, queue_names: Iterable[str] | None = None) -> Iterator[int]:
+    """Ring everything that is or will soon be due, CHUNK rows at each step; yield how many were rung in it.
+
+    In these queues, or in all: whoever does it does it for all workers, also for those that serve other queues.
+    """
     until = now(using) + HORIZON
-    for queue_name in queue_names:
+    for queue_name in ready_queues(using) if queue_names is None else queue_names:
         for first, last in due_ranges(using, queue_name, until):
             rows = _ready(using, queue_name, first, last)
             while page := list(rows.order_by("rank", "id").values_list("id", "rank")[:CHUNK]):

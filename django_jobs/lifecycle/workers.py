@@ -16,6 +16,8 @@ from django_jobs.states import State
 
 # A worker is prepared to run as many jobs at once as it may ever be told to.
 MOST_CONCURRENCY = 1_000
+# A program that takes by hand has a row for each job; so many of the newest are looked at.
+MOST_HANDS = 1_000
 
 
 class Wish(StrEnum):
@@ -63,6 +65,17 @@ def not_dead(using: str) -> list[Worker]:
     return list(Worker.objects.using(using).filter(dead_at=None).order_by("host", "pid", "id"))
 
 
+def at_work(using: str, present: datetime) -> list[Worker]:
+    """Return who takes jobs: the workers that are alive, and the programs that take by hand.
+
+    These have a row while they hold a job. They count as long as a worker would that was last heard of then.
+    """
+    alive = [each for each in not_dead(using) if life(each, present) is Life.ALIVE]
+    since = present - timedelta(seconds=get_settings().DEAD_AFTER_SECONDS)
+    gone = Worker.objects.using(using).filter(dead_at__gte=since, died=False, supervisor_pid=0).order_by("-dead_at")
+    return alive + list(gone[:MOST_HANDS])
+
+
 def last_dead(using: str, limit: int) -> list[Worker]:
     """Return those that stopped or died last."""
     return list(Worker.objects.using(using).exclude(dead_at=None).order_by("-dead_at")[:limit])
@@ -82,6 +95,16 @@ def known_queues(using: str) -> list[str]:
 def serving(workers: Collection[Worker], queue_name: str, known: Collection[str]) -> list[Worker]:
     """Return those of the workers that take jobs from a queue."""
     return [each for each in workers if queue_name in (each.queues or known)]
+
+
+def knows(worker: Worker, name: str) -> bool:
+    """Tell whether a worker can run jobs of this name. Who takes by hand and names none takes any."""
+    return name in worker.names or (is_by_hand(worker) and not worker.names)
+
+
+def is_by_hand(worker: Worker) -> bool:
+    """Tell whether it is a program that takes jobs by hand, one at a time."""
+    return worker.supervisor_pid == 0
 
 
 def most_connections(concurrencies: Collection[int], *, supervisors: int) -> int:
@@ -133,7 +156,7 @@ def resize(using: str, ids: Collection[UUID], concurrency: int) -> int:
 
 def is_steerable(worker: Worker) -> bool:
     """Tell whether a worker hears what is asked of it: it lives, and is no program that holds one job by hand."""
-    return worker.dead_at is None and worker.supervisor_pid > 0
+    return worker.dead_at is None and not is_by_hand(worker)
 
 
 def _steerable(using: str, ids: Collection[UUID]) -> QuerySet[Worker]:

@@ -4,9 +4,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.models.job import Job
+from django_jobs.models.row import Row
 
 
-class Attempt(models.Model):
+class Attempt(Row):
     job = models.ForeignKey(
         Job,
         verbose_name=_("job"),

@@ -3,8 +3,10 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.models.row import Row
 
-class Chore(models.Model):
+
+class Chore(Row):
     name = models.CharField(_("name"), max_length=150, primary_key=True)
     due_at = models.DateTimeField(_("due at"))
 

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -18,6 +18,7 @@ from django_jobs.models import awaiting
 from django_jobs.models.fields import DigestField, NameField
 from django_jobs.models.indexes import PartialIndex
 from django_jobs.models.job_queryset import JobQuerySet
+from django_jobs.models.row import JobsManager, Row
 from django_jobs.states import ENDED, State
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED
 # The deduplication slot of the row that holds its key.
 HOLDER = UUID(int=0)
 
+JobManager = JobsManager.from_queryset(JobQuerySet)
 
-class Job(models.Model):
+
+class Job(Row):
     """One job. Written by the verbs alone: saving a changed instance would pass by every guard."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -105,7 +108,7 @@ class Job(models.Model):
     # Set by enqueue alone: False when a key gave back a row that was there before.
     created: bool = True
 
-    objects = JobQuerySet.as_manager()
+    objects: ClassVar[JobManager[Any]] = JobManager()
 
     class Meta:
         verbose_name = _("job")

@@ -5,9 +5,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobs.models.fields import NameField
 from django_jobs.models.job import Job
+from django_jobs.models.row import Row
 
 
-class Metadata(models.Model):
+class Metadata(Row):
     job = models.ForeignKey(
         Job,
         verbose_name=_("job"),

@@ -4,9 +4,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.models.fields import NameField
+from django_jobs.models.row import Row
 
 
-class Queue(models.Model):
+class Queue(Row):
     name = NameField(_("name"), max_length=100, unique=True)
     paused = models.BooleanField(_("paused"), default=False)
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True)

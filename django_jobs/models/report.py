@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.models.job import Job
+from django_jobs.models.row import Row
 
 
 class LogLine(NamedTuple):
@@ -17,7 +18,7 @@ class LogLine(NamedTuple):
     text: str
 
 
-class Report(models.Model):
+class Report(Row):
     """Progress and log of a job that says something, written by the worker now and then."""
 
     job = models.OneToOneField(
@@ -51,7 +52,7 @@ class Report(models.Model):
         return [read_line(each) for each in self.log_text.split("\n") if each]
 
 
-class SavedData(models.Model):
+class SavedData(Row):
     """What a body keeps for later attempts. Written in its own transaction, so in no row that a worker writes."""
 
     job = models.OneToOneField(

@@ -8,9 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobs.models.fields import NameField
 from django_jobs.models.job import Job
+from django_jobs.models.row import Row
 
 
-class Step(models.Model):
+class Step(Row):
     job = models.ForeignKey(
         Job,
         verbose_name=_("job"),

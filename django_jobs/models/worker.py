@@ -4,9 +4,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.identifiers import uuid7
+from django_jobs.models.row import Row
 
 
-class Worker(models.Model):
+class Worker(Row):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     host = models.CharField(_("host"), max_length=255)
     pid = models.PositiveIntegerField(_("process id"))

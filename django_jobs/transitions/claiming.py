@@ -11,8 +11,9 @@ from django.db import connections
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim
 from django_jobs.definitions.rank import BAND_SIZE, due_at, due_range, is_lifo
-from django_jobs.models import Queue, Worker
-from django_jobs.states import CLAIM
+from django_jobs.models import Job, Queue, Worker
+from django_jobs.states import CLAIM, State
+from django_jobs.transitions.hopping import each_value
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
 
@@ -142,6 +143,18 @@ def begin(using: str, worker: UUID, claims: Sequence[Claim]) -> set[tuple[UUID, 
         skip_locked=True,
     )
     return {(sql.read_id(id), fence) for id, fence in rows} & {(claim.id, claim.fence) for claim in claims}
+
+
+def ready_queues(using: str) -> Iterator[str]:
+    """Yield the queues that hold anything ready, whoever serves them; without partial indexes those that hold anything.
+
+    One look at the index for each.
+    """
+    rows = Job.objects.using(using)
+    if connections[using].features.supports_partial_indexes:
+        # Else the index knows of each queue only where its first row is.
+        rows = rows.filter(state=State.READY)
+    yield from each_value(rows, "queue_name", above="")
 
 
 def due_ranges(

@@ -41,5 +41,8 @@ def waiting(using: str, present: datetime, queue_name: str | None = None) -> Ite
 
 
 def connection_counts(using: str) -> tuple[int, int] | None:
-    """Return how many connections the database server has and how many it takes; None where there is no server."""
+    """Return how many connections the database server has and how many it takes.
+
+    None where there is no server, or where a PgBouncer stands before it.
+    """
     return dialect(using).connection_counts()

@@ -145,9 +145,14 @@ def count(using: str, hits: Mapping[UUID, Hits]) -> set[UUID]:
         parameters: list[Any] = [hits[id].number]
         if (seconds := hits[id].seconds) is not None:
             held = f"deduplication_slot = %s AND deduplication_expires_at > {sql.now}"
-            until = f"CASE WHEN {held} THEN {sql.later('%s')} ELSE deduplication_expires_at END"
-            sets += f", deduplication_expires_at = {until}"
-            parameters += [sql.id_parameter(HOLDER), seconds]
+            until = sql.later("%s")
+            # A row that has ended stays as long. First what reads the old time: MySQL assigns from left to right.
+            sets += (
+                f", keep_until = CASE WHEN {held} AND keep_until < {until} THEN {until} ELSE keep_until END, "
+                f"deduplication_expires_at = CASE WHEN {held} THEN {until} ELSE deduplication_expires_at END"
+            )
+            holder = sql.id_parameter(HOLDER)
+            parameters += [holder, seconds, seconds, holder, seconds]
         found |= {sql.read_id(row[0]) for row in sql.update(sets, parameters, "id = %s", [sql.id_parameter(id)], "id")}
     return found
 

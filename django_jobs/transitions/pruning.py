@@ -13,10 +13,13 @@ from django_jobs.definitions.keeping import UNCOUNTED
 from django_jobs.models import Job, JobQuerySet, Worker
 from django_jobs.models.job import HOLDER
 from django_jobs.states import State
+from django_jobs.transitions.hopping import each_value
 from django_jobs.transitions.removing import delete
 
 # Nobody waits for rows that are pruned, so these may be more than for verbs of people.
 CHUNK = 1000
+# So many rows are looked at in one step, however many of them must stay.
+WINDOW = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,10 @@ class Counted:
 
 def ended_queues(using: str) -> Iterator[str]:
     """Yield the queues that hold jobs which have ended: one look at the index for each."""
-    rows = Job.objects.using(using).order_by("queue_name")
+    rows = Job.objects.using(using)
     if connections[using].features.supports_partial_indexes:
         rows = rows.filter(keep_until__isnull=False)
-    yield from _hop(rows, "queue_name", "")
+    yield from each_value(rows, "queue_name", above="")
 
 
 def over_age(using: str, queue_name: str, state: State, present: datetime) -> JobQuerySet:
@@ -45,15 +48,15 @@ def over_age(using: str, queue_name: str, state: State, present: datetime) -> Jo
 def counted(using: str) -> Iterator[Counted]:
     """Yield the groups in which jobs are counted: one look at the index for each."""
     rows = Job.objects.using(using).filter(keep_successful_count__isnull=False)
-    for count in _hop(rows, "keep_successful_count", -1):
+    for count in each_value(rows, "keep_successful_count", above=-1):
         alike = rows.filter(keep_successful_count=count)
-        for queue_name in _hop(alike, "queue_name", ""):
-            for name in _hop(alike.filter(queue_name=queue_name), "name", ""):
+        for queue_name in each_value(alike, "queue_name", above=""):
+            for name in each_value(alike.filter(queue_name=queue_name), "name", above=""):
                 yield Counted(count, queue_name, name)
 
 
 def over_count(using: str, group: Counted, state: State, present: datetime) -> Iterator[JobQuerySet]:
-    """Yield the jobs of a group and a state before which so many newer ones stand."""
+    """Yield the jobs of a group and a state before which so many newer ones stand, no more than WINDOW at once."""
     rows = Job.objects.using(using).filter(
         keep_successful_count=group.keep_successful_count, queue_name=group.queue_name, name=group.name, state=state
     )
@@ -64,14 +67,17 @@ def over_count(using: str, group: Counted, state: State, present: datetime) -> I
         alike = rows.filter(keep_failed_count=count) if state is State.FAILED else rows
         newest_too_old = alike.order_by("-pk").values_list("pk", flat=True)[count : count + 1].first()
         if newest_too_old is not None:
-            yield _unpromised(alike.filter(pk__lte=newest_too_old), present).order_by("pk")
+            for window in _windows(alike.filter(pk__lte=newest_too_old).order_by("pk")):
+                yield _unpromised(window, present)
 
 
-def _hop(rows: JobQuerySet, column: str, value: Any) -> Iterator[Any]:
-    """Yield each value above the first of a column of an index once, by one look at it."""
-    values = rows.order_by(column).values_list(column, flat=True)
-    while (value := values.filter(**{f"{column}__gt": value}).first()) is not None:
-        yield value
+def _windows(rows: JobQuerySet) -> Iterator[JobQuerySet]:
+    """Divide rows that are ordered by their ids."""
+    rest = rows
+    while (last := rest.values_list("pk", flat=True)[WINDOW - 1 : WINDOW].first()) is not None:
+        yield rest.filter(pk__lte=last)
+        rest = rows.filter(pk__gt=last)
+    yield rest
 
 
 def prune(using: str, rows: JobQuerySet, order: str) -> tuple[int, Any]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import connections
 
+from django_jobs.definitions.outcomes import Claim
 from django_jobs.models import Attempt, Job, Worker
 from django_jobs.states import GIVE_BACK, RESCUE, State
 from django_jobs.transitions.deduplicating import given_back, slot_at_end
@@ -43,6 +44,14 @@ def beat(using: str, workers: Collection[UUID]) -> set[UUID]:
     sql.query(f"UPDATE {table} SET beat_at = {sql.now} WHERE {among} AND dead_at IS NULL", parameters)
     rows = sql.query(f"SELECT id FROM {table} WHERE {among} AND dead_at IS NULL", parameters)
     return {sql.read_id(row[0]) for row in rows}
+
+
+def extend(using: str, claim: Claim, seconds: float) -> bool:
+    """Say that a running job may take so many seconds from now on, if the claim still holds; return whether it does."""
+    sql = dialect(using)
+    sets, guard = f"deadline_at = {sql.later('%s')}", "id = %s AND state = 'running' AND fence = %s AND owner = %s"
+    mine = [sql.id_parameter(claim.id), claim.fence, sql.id_parameter(claim.owner)]
+    return bool(sql.update(sets, [seconds], guard, mine, "id"))
 
 
 def silent(using: str, seconds: float) -> tuple[list[UUID], int]:

@@ -31,6 +31,22 @@ class Taken:
     flushed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself."""
+
+    # With its version, for people.
+    product: str
+    # That of Redis; of others the one that they behave like.
+    redis_version: tuple[int, ...]
+    eviction_policy: str
+
+    @property
+    def evicts(self) -> bool:
+        """Whether it throws away keys that nobody deleted."""
+        return self.eviction_policy != "noeviction"
+
+
 class Transport(ABC):
     """Carries bells from those who store jobs to the workers.
 
@@ -92,6 +108,10 @@ class Transport(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Return one line for banners: kind, place and server version, without secrets. Asks the server."""
+
+    def facts(self) -> ServerFacts | None:
+        """Return what the server says of itself, None where there is no server. Asks it."""
+        return None
 
     def close(self) -> None:
         """Give connections back. The object is not used again."""

@@ -9,7 +9,11 @@ from django_jobs.conf import SETTING, did_you_mean, get_settings
 from django_jobs.errors import ConfigurationError
 from django_jobs.transports.base import Transport
 
-SCHEMES = ("database", "memory", "redis", "rediss", "unix", "cache", "embedded")
+IN_REDIS = (
+    *("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+    *("cache", "embedded"),
+)
+SCHEMES = ("database", "memory", *IN_REDIS)
 
 _lock = threading.Lock()
 _transports: dict[tuple[int, str, str], Transport] = {}
@@ -47,7 +51,7 @@ def _make(address: str, prefix: str) -> Transport:
         from django_jobs.transports.memory import MemoryTransport
 
         return MemoryTransport()
-    if scheme in ("redis", "rediss", "unix", "cache", "embedded"):
+    if scheme in IN_REDIS:
         from django_jobs.transports.redis import RedisTransport
 
         return RedisTransport(address, prefix)

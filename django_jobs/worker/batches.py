@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from django_jobs import clock
-from django_jobs.definitions.batches import Batch
-from django_jobs.definitions.outcomes import Claim
+from django_jobs.definitions.batches import Batch, likeness
+from django_jobs.definitions.outcomes import Claim, Failed
 from django_jobs.definitions.registry import get_spec
-from django_jobs.execution.execute import must_not_begin
+from django_jobs.execution.execute import must_not_begin, report_of
 from django_jobs.worker.desk import Desk
 
 # More do not wait in a process: then those who have waited longest begin with whom they have.
@@ -24,6 +24,25 @@ class Kind(NamedTuple):
     queue_name: str
     timeout: float | None
     headers: str
+    likeness: str
+
+    @classmethod
+    def of(cls, claim: Claim) -> "Kind":
+        """Return the kind of a claim. Raises InvalidArguments, or what the code of the user raises."""
+        alike = likeness(_batch_of(claim), claim.name, claim.arguments)
+        return cls(claim.name, claim.queue_name, claim.timeout, claim.headers, alike)
+
+
+def by_kind(claims: Iterable[Claim]) -> tuple[dict[Kind, list[Claim]], list[tuple[Claim, Failed]]]:
+    """Return the claims that may share a body, and those whose kind cannot be told, with how they end."""
+    kinds: dict[Kind, list[Claim]] = {}
+    refused: list[tuple[Claim, Failed]] = []
+    for claim in claims:
+        try:
+            kinds.setdefault(Kind.of(claim), []).append(claim)
+        except BaseException as error:  # code of the user, which must not end the recorder
+            refused.append((claim, Failed(report_of(error))))
+    return kinds, refused
 
 
 class Gathering:
@@ -51,16 +70,19 @@ class Batches:
         # Names of which a batch was complete and found no place: the next one has its place from the start.
         self._disappointed: set[str] = set()
 
-    def put(self, claims: Iterable[Claim]) -> None:
-        """Have claims wait for others of their kind."""
+    def put(self, claims: Iterable[Claim]) -> list[tuple[Claim, Failed]]:
+        """Have claims wait for others of their kind; return those whose kind cannot be told, and how they end."""
+        kinds, refused = by_kind(claims)
         with self._lock:
-            touched = [self._add(claim) for claim in claims]
-            for kind in dict.fromkeys(touched):
+            for kind, alike in kinds.items():
+                for claim in alike:
+                    self._add(claim, kind)
                 gathering = self._open.get(kind)
                 if gathering is not None and len(gathering.claims) >= gathering.batch.enough:
                     self._close(kind)
             while self._waiting > MOST_WAITING and self._open:
                 self._close(next(iter(self._open)))
+        return refused
 
     def next_complete(self) -> list[Claim] | None:
         """Return the members of a batch that is to begin now. They wait here no longer."""
@@ -123,21 +145,23 @@ class Batches:
         """Learn which were handed back because their complete batch found no place."""
         self._disappointed |= {claim.name for claim in claims}
 
-    def _add(self, claim: Claim) -> Kind:
-        kind = Kind(claim.name, claim.queue_name, claim.timeout, claim.headers)
+    def _add(self, claim: Claim, kind: Kind) -> None:
         gathering = self._open.get(kind)
         if gathering is None:
-            batch = get_spec(claim.name).batch
-            assert batch is not None, f"{claim.name} runs in no batches."
-            gathering = self._open[kind] = Gathering(_ALONE if self._alone else batch)
+            gathering = self._open[kind] = Gathering(_ALONE if self._alone else _batch_of(claim))
         if gathering.claims or claim.name not in self._disappointed:
             self._desk.let_ride(claim)
         gathering.claims.append(claim)
         self._waiting += 1
         if len(gathering.claims) >= gathering.batch.size:
             self._close(kind)
-        return kind
 
     def _close(self, kind: Kind) -> None:
         self._complete.append(self._open.pop(kind).claims)
         self._disappointed.discard(kind.name)
+
+
+def _batch_of(claim: Claim) -> Batch:
+    batch = get_spec(claim.name).batch
+    assert batch is not None, f"{claim.name} runs in no batches."
+    return batch

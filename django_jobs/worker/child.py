@@ -12,6 +12,7 @@ import django
 
 from django_jobs.conf import get_settings
 from django_jobs.worker.board import Board
+from django_jobs.worker.connections import leave_pools
 from django_jobs.worker.interpreters import handed
 from django_jobs.worker.plan import Plan
 
@@ -35,6 +36,8 @@ def main() -> None:
         signal.signal(number, lambda number, frame: None)
 
     django.setup()
+
+    leave_pools()
 
     # Needs the models, so not before the apps are ready.
     from django_jobs.worker.worker import Worker

@@ -108,7 +108,7 @@ class Chores(Service):
         if self._transport.is_flushed() and claim_chore(using, "ring all", LEASE_SECONDS):
             self._ring_all()
         if self._is_time("fresh sweep", FRESH_SECONDS) and claim_chore(using, "fresh sweep", FRESH_SECONDS):
-            sweep_fresh(using, self._watch.all_queues())
+            sweep_fresh(using)
         if self._is_time("full sweep", FULL_PAGE_SECONDS):
             self._sweep_one_page()
 
@@ -117,7 +117,7 @@ class Chores(Service):
         count = 0
         using = self._incarnation.using
         try:
-            for rung in sweep(using, self._watch.all_queues()):
+            for rung in sweep(using):
                 count += rung
                 claim_chore(using, "ring all", LEASE_SECONDS, renew=True)
             self._transport.open()
@@ -133,7 +133,7 @@ class Chores(Service):
             if not claim_chore(using, "full sweep", LEASE_SECONDS):
                 self._next["full sweep"] = clock.monotonic() + LEASE_SECONDS
                 return
-            self._pages = sweep(using, self._watch.all_queues())
+            self._pages = sweep(using)
         if next(self._pages, None) is None:
             self._pages = None
             claim_chore(using, "full sweep", FULL_PAUSE_SECONDS, renew=True)

@@ -40,6 +40,17 @@ def use_own_connection(alias: str) -> None:
     connections[alias] = backend(settings, alias)
 
 
+def leave_pools() -> None:
+    """Let each thread of this process have connections of its own, whatever the settings say of psycopg's pool.
+
+    JobTimeout strikes a body wherever it is. Inside of the pool it would cost it a connection, each time, until none
+    was left. And a pool with fewer connections than jobs run at once would have them wait for each other.
+    """
+    connections.close_all()
+    for database in connections.settings.values():
+        database["OPTIONS"].pop("pool", None)
+
+
 def close_connections() -> None:
     """Close every connection of this thread."""
     connections.close_all()

@@ -1,9 +1,12 @@
 """take: one job in the hands of whoever asks. A worker's life for one claim, which beats from a thread."""
 
+import logging
+import math
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,29 +20,38 @@ from django_jobs.definitions.arguments import decode_call, decode_headers, encod
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.metadata import Fact
 from django_jobs.definitions.outcomes import Claim, Ended, Failed, GivenBack, Outcome, Succeeded
-from django_jobs.errors import AlreadyEnded, ClaimLost, InvalidArguments, InvalidOption, RetryLater
+from django_jobs.errors import AlreadyEnded, ClaimLost, InvalidArguments, InvalidOption, JobTimeout, RetryLater
 from django_jobs.execution.execute import outcome_of, report_of
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job
 from django_jobs.transitions.claiming import claim_due
-from django_jobs.transitions.rescuing import beat
+from django_jobs.transitions.rescuing import beat, extend
 from django_jobs.transitions.steering import asked_to_cancel
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.worker.connections import close_connections, use_own_connection
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.service import Service
 
+logger = logging.getLogger("django_jobs")
+
 # So long the end of a job whose row somebody has locked waits before it is tried again.
 LOCKED_SECONDS = 0.05
 
 
 class TakenJob:
-    """A job in the hands of this process, which holds it as long as the process lives. It is ended once."""
+    """A job in the hands of this process, which holds it as long as the process lives and its time is not up.
+
+    It is ended once.
+    """
 
     def __init__(self, using: str, claim: Claim) -> None:
         self._using, self._claim = using, claim
         self._started = clock.monotonic()
-        self._is_over = False
+        self._deadline = math.inf if claim.timeout is None else self._started + claim.timeout
+        self._on_extended: Callable[[], None] = lambda: None
+        # One at a time extends the job or ends it: who has extended it in time is not too late.
+        self._lock = threading.Lock()
+        self._is_over = self._is_too_late = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.name}>"
@@ -86,9 +98,33 @@ class TakenJob:
         return Job.objects.using(self._using).only("metadata_text").get(pk=self.id).metadata
 
     @property
+    def deadline(self) -> datetime | None:
+        """When the time of this attempt is up, by this host's clock; None: never."""
+        left = self._deadline - clock.monotonic()
+        return None if left == math.inf else clock.now() + timedelta(seconds=left)
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether somebody asked to cancel this job; asks the database."""
         return (self.id, self._claim.fence) in asked_to_cancel(self._using, self._claim.owner)
+
+    def extend(self, duration: float | timedelta) -> None:
+        """Hold the job for this time from now on (seconds or timedelta), whatever its time limit was.
+
+        Who has neither ended nor extended it by then has lost it: the attempt fails by JobTimeout. Raises
+        InvalidOption, AlreadyEnded, and ClaimLost if the job was taken from this process or its time was up.
+        """
+        allowed = seconds(duration, option="The time of extend")
+        if not allowed:
+            raise InvalidOption(f"The time of extend must be more than 0 seconds, not {duration!r}. Use give_back().")
+        _refuse_transaction(self._using, f"Job {self.id} ({self.name}) cannot be extended")
+        with self._lock:
+            self._check_held("it was not extended")
+            began = clock.monotonic()
+            if not in_transaction(self._using, lambda: extend(self._using, self._claim, allowed)):
+                raise ClaimLost(f"Job {self.id} ({self.name}) was taken from this process: it was not extended.")
+            self._deadline = began + allowed
+        self._on_extended()
 
     def complete(self, result: object = None) -> None:
         """End the job as successful. Raises InvalidArguments for a result that JSON cannot hold, and as `fail`."""
@@ -115,15 +151,23 @@ class TakenJob:
         self._end(GivenBack())
 
     def _end(self, outcome: Outcome) -> None:
-        if self._is_over:
-            raise AlreadyEnded(f"Job {self.id} ({self.name}) was ended before: end it once, and then leave the block.")
         _refuse_transaction(self._using, f"Job {self.id} ({self.name}) cannot be ended")
-        ended = Ended(self._claim, outcome, self._started, clock.monotonic())
-        while (settled := settle(self._using, [ended])).locked:
-            time.sleep(LOCKED_SECONDS)
-        self._is_over = True
+        with self._lock:
+            self._check_held("its end was not written")
+            ended = Ended(self._claim, outcome, self._started, clock.monotonic())
+            while (settled := settle(self._using, [ended])).locked:
+                time.sleep(LOCKED_SECONDS)
+            self._is_over = True
         if settled.fenced:
             raise ClaimLost(f"Job {self.id} ({self.name}) was taken from this process: its end was not written.")
+
+    def _check_held(self, so: str) -> None:
+        if self._is_too_late:
+            raise ClaimLost(
+                f"The time of job {self.id} ({self.name}) was up, and the attempt has failed by that: {so}."
+            )
+        if self._is_over:
+            raise AlreadyEnded(f"Job {self.id} ({self.name}) was ended before: end it once, and then leave the block.")
 
     def _end_at_last(self, outcome: Outcome) -> None:
         """End it if nobody has; one that was lost is in other hands, and a line in the log says so."""
@@ -131,19 +175,40 @@ class TakenJob:
             with suppress(ClaimLost):
                 self._end(outcome)
 
+    def _seconds_left(self) -> float:
+        return math.inf if self._is_over else self._deadline - clock.monotonic()
+
+    def _end_if_too_late(self) -> None:
+        """Fail the attempt if its time is up; not while it is just being ended or extended."""
+        if self._seconds_left() > 0 or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._seconds_left() > 0:
+                return
+            error = JobTimeout("It was held by hand until its time was up, and neither ended nor extended.")
+            ended = Ended(self._claim, outcome_of(self._claim, error), self._started, clock.monotonic())
+            settled = settle(self._using, [ended])
+            if not settled.locked:
+                self._is_over = self._is_too_late = True
+                logger.error("The time of job %s (%s), which was taken by hand, is up.", self.id, self.name)
+        finally:
+            self._lock.release()
+
 
 class Beats(Service):
-    """Says that the holder of a job is alive."""
+    """Says that the holder of a job is alive, and takes the job from it when its time is up."""
 
     name = "beat"
 
-    def __init__(self, using: str, worker: UUID) -> None:
+    def __init__(self, using: str, worker: UUID, taken: TakenJob) -> None:
         super().__init__()
-        self._using, self._worker, self._every = using, worker, get_settings().HEARTBEAT_SECONDS
+        self._using, self._worker, self._taken = using, worker, taken
+        self._every = get_settings().HEARTBEAT_SECONDS
+        taken._on_extended = self.wake
 
     def prepare(self) -> None:
         use_own_connection(self._using)
-        self._woken.wait(self._every)  # the row is new: most jobs are over before it needs a beat, and a connection
+        self._woken.wait(self._rest())  # the row is new: most jobs are over before it needs a beat, and a connection
 
     def finish(self) -> None:
         close_connections()
@@ -151,10 +216,14 @@ class Beats(Service):
     def step(self) -> float:
         try:
             beat(self._using, [self._worker])
+            self._taken._end_if_too_late()
         except AnyDatabaseError:
             close_connections()
             raise
-        return self._every
+        return self._rest()
+
+    def _rest(self) -> float:
+        return max(min(self._every, self._taken._seconds_left()), LOCKED_SECONDS)
 
 
 @contextmanager
@@ -168,7 +237,8 @@ def take_job(queue_name: str, names: Collection[str] | None) -> Iterator[TakenJo
     if claim is None:
         yield None
         return
-    taken, beats = TakenJob(using, claim), Beats(using, claim.owner)
+    taken = TakenJob(using, claim)
+    beats = Beats(using, claim.owner, taken)
     beats.start()
     try:
         yield taken

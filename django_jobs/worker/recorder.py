@@ -163,7 +163,9 @@ class Recorder(Service):
         """Have members of batches wait for others; return the claims that need not."""
         members = [claim for claim in claims if claim.name in self._batched]
         plain = [claim for claim in claims if claim.name not in self._batched]
-        self.batches.put(members)
+        now = clock.monotonic()
+        for claim, outcome in self.batches.put(members):
+            self._desk.put_ended(Ended(claim, outcome, now, now))
         over = min(self._desk.overflow(), len(plain))
         self._give_back(plain[len(plain) - over :])
         # As long as nothing else comes, more and more is asked for at once, until the batches are full.

@@ -6,6 +6,7 @@ A page that is added and not listed here fails the first test.
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
@@ -17,7 +18,7 @@ from tests.admin.pages import JOBS, Page, all_matching, button, job_page, select
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 VERBS = ("retry", "cancel", "run_now", "reprioritize", "remove")
-MODELS = {"job": Job, "queue": Queue, "worker": Worker}
+MODELS: dict[str, type[Model]] = {"job": Job, "queue": Queue, "worker": Worker}
 SHOWS = [f"{model}_{page}" for model in MODELS for page in ("changelist", "change", "history")]
 SHOWS.append("job_report")
 # What Django routes for every model and nobody may use here.

@@ -67,7 +67,7 @@ def test_who_lacks_the_permission_of_a_verb_is_not_offered_it_and_cannot_use_it(
 
 
 def test_the_dead_and_those_without_a_supervisor_are_told_nothing(staff, messages):
-    client, dead, by_hand = staff(*QUIET), living(dead_at=rows.now()), rows.worker()
+    client, dead, by_hand = staff(*QUIET), living(dead_at=rows.now()), rows.worker(supervisor_pid=0)
     response = client.post(WORKERS, selection(dead, by_hand, action="quiet"), follow=True)
     assert messages(response) == ["None of these workers is alive to hear it."]
     response = client.post(WORKERS, selection(dead, living(), action="quiet"), follow=True)

@@ -105,6 +105,12 @@ def test_a_name_that_only_workers_of_other_queues_know_is_told(reasons):
     assert reasons(rows.put())[0] == "No live worker of its queue knows a job of this name."
 
 
+@pytest.mark.parametrize("gone", [None, 0.1], ids=["holds a job", "is between two"])
+def test_who_takes_by_hand_serves_its_queue_and_knows_any_job(reasons, gone):
+    serve(supervisor_pid=0, names=[], dead_at=gone and rows.now() - timedelta(seconds=gone))
+    assert reasons(rows.put()) == [DUE]
+
+
 def test_a_suspect_starts_alone(reasons):
     serve()
     assert "A worker died under it, so it starts alone, in a process of its own." in reasons(rows.put(suspect=True))

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from django_jobs.models import Worker
 from django_jobs.states import State
 from tests import rows
 from tests.admin.pages import WORKERS, Page, job_page
@@ -40,6 +41,16 @@ def test_the_page_of_a_worker_names_the_jobs_that_it_can_run(admin_client):
     page = Page(admin_client.get(reverse("admin:django_jobs_worker_change", args=[worker])))
     assert "shop.send shop.resize" in page.text
     assert not any(tag == "textarea" for tag, _ in page.tags)
+
+
+def test_who_takes_by_hand_says_so_and_takes_any_job_unless_it_names_some(admin_client):
+    hand = rows.worker(supervisor_pid=0, queues=["labels"], names=[])
+    assert Page(admin_client.get(WORKERS)).cells[-1][1] == "Alive, by hand"
+    page = reverse("admin:django_jobs_worker_change", args=[hand])
+    assert "Job names: All" in Page(admin_client.get(page)).text
+    Worker.objects.update(names=["shop.print_label"], dead_at=rows.now())
+    assert "shop.print_label" in Page(admin_client.get(page)).text
+    assert Page(admin_client.get(WORKERS)).cells[-1][1].endswith(", by hand")
 
 
 def test_a_worker_without_queues_serves_all(admin_client):

@@ -149,7 +149,7 @@ def test_checks_of_the_backend_are_part_of_manage_py_check(settings):
     settings.DJANGO_JOBS = {"TRANSPORT": "database:"}
     assert messages(settings) == {}
     assert messages(settings, OPTIONS={"MAX_ATTEMPTS": 3}) == {}
-    assert "Did you mean 'max_attempts'" in messages(settings, OPTIONS={"MAX_ATEMPTS": 3})["django_jobs.E012"]
+    assert "Did you mean 'MAX_ATTEMPTS'" in messages(settings, OPTIONS={"MAX_ATEMPTS": 3})["django_jobs.E012"]
     assert "must be a dict" in messages(settings, OPTIONS=[1])["django_jobs.E012"]
     assert "for all tasks" in messages(settings, OPTIONS={"IDEMPOTENCY_KEY": "a"})["django_jobs.E012"]
     assert "Did you mean 'OPTIONS'" in messages(settings, OPTION={})["django_jobs.E011"]
@@ -158,7 +158,7 @@ def test_checks_of_the_backend_are_part_of_manage_py_check(settings):
 
 def test_options_that_cannot_work_are_told_before_a_task_is_stored(settings):
     settings.TASKS = {"default": {**OURS, "OPTIONS": {"TIMEUOT": 3}}}
-    with pytest.raises(InvalidTaskBackend, match="Did you mean 'timeout'"):
+    with pytest.raises(InvalidTaskBackend, match="Did you mean 'TIMEOUT'"):
         add.enqueue(1, 2)
 
 

@@ -1,16 +1,21 @@
 """What a batch may be, said where it is written."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from django_jobs import Batch, job
-from django_jobs.definitions.batches import MOST_MEMBERS
-from django_jobs.errors import InvalidOption, NotAvailableYet
+from django_jobs.definitions.arguments import encode_call
+from django_jobs.definitions.batches import MOST_MEMBERS, likeness
+from django_jobs.errors import InvalidArguments, InvalidOption
 
 
 def index(items):
+    return None
+
+
+async def later(*args):
     return None
 
 
@@ -32,7 +37,10 @@ def test_a_batch_is_enough_when_it_is_full_unless_fewer_do():
         ({"wait": -1}, "The wait of Batch must be a duration"),
         ({"wait": float("nan")}, "The wait of Batch must be a duration"),
         ({"wait": "2"}, "The wait of Batch must be seconds or a timedelta"),
-        ({"per_group": 1}, "The per_group of Batch must be True or False, not 1."),
+        ({"alike": 1}, "The alike of Batch must be the name of a keyword argument, or a `def` of the arguments, not 1"),
+        ({"alike": ""}, "The alike of Batch must be"),
+        ({"alike": "a b"}, "The alike of Batch must be .*, not 'a b'"),
+        ({"alike": later}, "The alike of Batch must be .* a `def` of the arguments, not <function later"),
     ],
 )
 def test_what_cannot_be_a_batch_is_refused(options: dict[str, Any], message: str):
@@ -40,9 +48,47 @@ def test_what_cannot_be_a_batch_is_refused(options: dict[str, Any], message: str
         Batch(**options)
 
 
-def test_batches_of_one_group_are_not_available_yet():
-    with pytest.raises(NotAvailableYet, match="needs groups"):
-        Batch(per_group=True)
+def alike(batch: Batch, *args: Any, **kwargs: Any) -> str:
+    return likeness(batch, "shop.index", encode_call(args, kwargs, limit=10_000))
+
+
+def test_without_alike_all_jobs_of_a_function_are_alike():
+    assert alike(Batch(), 1) == alike(Batch(), 2, x=3)
+
+
+def test_jobs_are_alike_by_the_value_of_a_keyword_argument():
+    batch = Batch(alike="customer")
+    assert alike(batch, 1, customer="acme") == alike(batch, 2, customer="acme", more=True)
+    assert alike(batch, customer={"a": 1, "b": [2]}) == alike(batch, customer={"b": [2], "a": 1})
+    values: list[Any] = ["acme", "Acme", "1", 1, True, None, [], {}, ["acme"]]
+    assert len({alike(batch, customer=value) for value in values}) == len(values)
+
+
+def test_jobs_are_alike_by_what_a_callable_makes_of_the_arguments_as_json_has_them():
+    batch = Batch(alike=lambda day, *, shop="main": [day[:7], shop])
+    assert alike(batch, date(2026, 1, 2)) == alike(batch, date(2026, 1, 31), shop="main")
+    assert alike(batch, date(2026, 1, 2)) != alike(batch, date(2026, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            "customer",
+            "Batch.alike='customer'. of job shop.index asks for .* has 'shop' by name. Pass it by name: customer=",
+        ),
+        (
+            lambda *args, **kwargs: 1 / 0,
+            "The alike of shop.index, a callable of the arguments, raised ZeroDivisionError: ",
+        ),
+        (lambda: 1, "raised TypeError: "),
+        (lambda *args, **kwargs: {1}, r"alike of shop.index is \{1\}, which cannot travel as JSON"),
+        (lambda *args, **kwargs: "x" * 999, "The alike of shop.index takes 1,001 bytes as JSON, and 1,000 are allowed"),
+    ],
+)
+def test_where_it_cannot_be_told_whom_a_job_is_like_that_is_said(rule: Any, message: str):
+    with pytest.raises(InvalidArguments, match=message):
+        alike(Batch(alike=rule), 7, shop="main")
 
 
 @pytest.mark.parametrize(

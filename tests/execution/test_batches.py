@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs import Batch, BatchItem, CancelJob, GiveUp, RateLimited, current_job, job
+from django_jobs import Batch, BatchItem, CancelJob, GiveUp, RateLimited, current_job, current_jobs, job
 from django_jobs.definitions.outcomes import Claim, Failed, GivenBack, Outcome, Retried, Snoozed, Stopped, Succeeded
 from django_jobs.errors import AlreadyEnded, InvalidArguments, InvalidOption
 from django_jobs.execution import cancelling
@@ -78,13 +78,36 @@ def test_each_item_is_the_context_of_its_own_job(function):
 
     def body(items):
         seen.extend((each.id, each.args, each.kwargs, each.attempt, each.headers, each.queue_name) for each in items)
-        assert current_job() is None
 
     assert run(body, [first, second]) == [Succeeded(), Succeeded()]
     assert seen == [
         (first.id, [1], {}, 1, {"tenant": "a"}, "default"),
         (second.id, [], {"x": 2}, 2, {}, "default"),
     ]
+
+
+@KINDS
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_body_and_what_surrounds_it_run_for_all_items_and_for_no_single_job(function, number, settings):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MIDDLEWARE": [f"{__name__}.Recording"]}
+    Recording.current.clear()
+    claims = numbered(function, number)
+
+    def body(items):
+        assert current_job() is None
+        assert current_jobs() == tuple(items)
+
+    assert run(body, claims) == [Succeeded()] * number
+    assert Recording.current == [[claim.id for claim in claims]]
+    assert current_jobs() == ()
+
+
+@KINDS
+def test_one_that_must_not_begin_is_not_among_the_current_jobs(function):
+    late, wanted = numbered(function, 1, expires=0.0)[0], claim(function)
+    seen: list[Any] = []
+    run(lambda items: seen.extend(each.id for each in current_jobs()), [late, wanted])
+    assert seen == [wanted.id]
 
 
 @KINDS
@@ -298,10 +321,12 @@ def test_an_async_body_that_is_cut_off_goes_back_but_for_items_that_have_an_end(
 
 class Recording(JobMiddleware):
     seen: list[Any] = []
+    current: list[Any] = []
 
     @contextmanager
     def execute(self, context):
         self.seen.append((context.id, context.headers))
+        self.current.append([each.id for each in current_jobs()])
         yield
 
 

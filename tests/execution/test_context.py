@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from django_jobs import CancelJob, JobContext, Snooze, current_job
+from django_jobs import CancelJob, JobContext, Snooze, current_job, current_jobs
 from django_jobs.definitions.outcomes import Succeeded
 from django_jobs.execution.execute import aexecute, execute
 from django_jobs.execution.job_data import JobData
@@ -26,6 +26,7 @@ from tests.execution.bodies import (
 
 def test_outside_of_any_job_there_is_no_current_one():
     assert current_job() is None
+    assert current_jobs() == ()
 
 
 @KINDS
@@ -57,9 +58,12 @@ def test_inside_a_job_the_current_one_is_this(function):
 
 def test_a_job_that_takes_its_context_gets_the_current_one():
     seen = []
-    outcome = run(lambda context, *args: seen.append((context, current_job(), args)), claim(with_context, 1, 2))
-    ((context, current, args),) = seen
+    outcome = run(
+        lambda context, *args: seen.append((context, current_job(), current_jobs(), args)), claim(with_context, 1, 2)
+    )
+    ((context, current, all_current, args),) = seen
     assert context is current
+    assert all_current == (context,)
     assert args == (1, 2)
     assert outcome == Succeeded()
 

@@ -1,8 +1,10 @@
 """What a body saves is there for its later attempts, and nobody who lost the job puts it back."""
 
+from contextlib import suppress
+
 import pytest
-from asgiref.sync import async_to_sync
-from django.db import transaction
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection, transaction
 
 from django_jobs import remove, retry
 from django_jobs.definitions.outcomes import Failed, Retried, Succeeded
@@ -121,6 +123,107 @@ def test_inside_a_transaction_it_is_stored_with_that_or_not_at_all():
         context.save({"page": 2})
         transaction.set_rollback(True)
     assert fresh(job).data == context.data == {"page": 1}
+
+
+def look_inside(context, page, *, fails=True):
+    """Save in a transaction, look at what was saved there, and undo it."""
+    with suppress(LookupError), transaction.atomic():
+        context.save({"page": page})
+        assert context.data == {"page": page}
+        if fails:
+            raise LookupError
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_seen_inside_a_transaction_that_is_undone_is_not_believed_afterwards():
+    job, claim = running()
+    context = context_of(claim)
+    look_inside(context, 1)
+    assert fresh(job).data == context.data == {}
+    context.save({"page": 2})
+    look_inside(context, 3)
+    assert fresh(job).data == context.data == {"page": 2}
+    look_inside(context, 4, fails=False)
+    assert fresh(job).data == context.data == {"page": 4}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_inner_block_has_undone_is_not_believed_in_the_outer_one():
+    job, claim = running()
+    context = context_of(claim)
+    with transaction.atomic():
+        context.save({"page": 1})
+        look_inside(context, 2)
+        assert context.data == {"page": 1}
+        look_inside(context, 3, fails=False)
+        assert context.data == {"page": 3}
+    assert fresh(job).data == context.data == {"page": 3}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_savepoint_or_a_rollback_by_hand_undoes_it_too():
+    job, claim = running()
+    context = context_of(claim)
+    context.save({"page": 1})
+    with transaction.atomic():
+        savepoint = str(connection.savepoint())
+        context.save({"page": 2})
+        assert context.data == {"page": 2}
+        connection.savepoint_rollback(savepoint)
+        assert context.data == {"page": 1}
+    transaction.set_autocommit(False)
+    try:
+        context.save({"page": 3})
+        assert context.data == {"page": 3}
+        transaction.rollback()
+        # SQLite makes a transaction of its own of every block then: it is stored all the same.
+        assert fresh(job).data == context.data == {"page": 3 if connection.vendor == "sqlite" else 1}
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_body_does_not_believe_it_either():
+    job, claim = running()
+    context = context_of(claim)
+
+    async def body():
+        await sync_to_async(look_inside)(context, 1)
+        undone = await context.adata()
+        await context.asave({"page": 2})
+        await sync_to_async(look_inside)(context, 3)
+        kept = await context.adata()
+        await sync_to_async(look_inside)(context, 4, fails=False)
+        return undone, kept, await context.adata(), context.data
+
+    assert async_to_sync(body)() == ({}, {"page": 2}, {"page": 4}, {"page": 4})
+    assert fresh(job).data == {"page": 4}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_inside_a_transaction_is_kept_until_it_is_saved_there():
+    job, claim = running()
+    context = context_of(claim)
+    with transaction.atomic():
+        context.save({"page": 1})
+        context.data["page"] = 2
+        assert context.data == {"page": 2}
+        context.save(context.data)
+    assert fresh(job).data == context.data == {"page": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_surely_stored_is_not_looked_for_again(django_assert_num_queries):
+    _, claim = running()
+    context = context_of(claim)
+    with transaction.atomic():
+        context.save({"page": 1})
+    with django_assert_num_queries(1):
+        assert context.data == context.data == {"page": 1}
+    context.save({"page": 2})
+    with django_assert_num_queries(0):
+        assert context.data == {"page": 2}
 
 
 def test_who_lost_the_job_saves_nothing_and_is_told():

@@ -206,6 +206,56 @@ def test_a_queue_that_no_living_worker_serves_has_failed_only_when_something_is_
     assert found()["queue mail"].advice == "Start one: manage.py runworkers --queue mail"
 
 
+def hand(**fields):
+    """Put a program that takes from one queue by hand."""
+    values = {"supervisor_pid": 0, "queues": ["mail"], **fields}
+    return rows.worker(**values)
+
+
+def moments_ago(seconds=0.1):
+    return {"dead_at": rows.now() - timedelta(seconds=seconds)}
+
+
+@pytest.mark.parametrize("fields", [{}, moments_ago()], ids=["holds a job", "is between two"])
+def test_a_queue_that_is_worked_by_hand_is_served(fields):
+    rows.worker(names=[NOTE], queues=["default"])
+    hand(**fields)
+    put_due(1, queue_name="mail", name="nobody.declares")
+    assert wrong() == {}
+    assert found()["queue mail"].told.endswith("; worked by hand")
+    put_due(100, queue_name="mail")
+    assert wrong() == {"queue mail": "late"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [moments_ago(60), moments_ago() | {"died": True}, {"beat_at": rows.now() - rows.HOUR}, {"queues": ["default"]}],
+    ids=["long ago", "died", "silent", "another queue"],
+)
+def test_who_took_by_hand_and_is_gone_or_elsewhere_does_not_serve_a_queue(fields):
+    rows.worker(names=[NOTE], queues=["default"])
+    hand(**fields)
+    put_due(queue_name="mail")
+    assert wrong() == {"queue mail": "failed"}
+
+
+def test_who_takes_by_hand_knows_the_names_that_it_takes():
+    rows.worker(names=[NOTE], queues=["default"])
+    hand(names=["shop.send"])
+    put_due(queue_name="mail", name="shop.send")
+    assert wrong() == {}
+    put_due(queue_name="mail")
+    assert wrong() == {"names": "failed"}
+
+
+def test_who_takes_by_hand_is_no_worker_that_takes_back_the_jobs_of_the_dead():
+    rows.put(State.RUNNING, owner=hand(), queue_name="mail")
+    put_due(1, queue_name="mail")
+    assert wrong() == {"workers": "failed"}
+    rows.put(State.RUNNING)
+    assert wrong() == {"workers": "failed", "running": "failed"}
+
+
 def test_a_queue_whose_workers_are_all_quiet_is_late(living):
     Worker.objects.update(quiet=True)
     assert wrong() == {}

@@ -16,6 +16,7 @@ from django.db import OperationalError, connections, transaction
 
 from django_jobs import enqueue_many
 from django_jobs.models import Job
+from tests.databases import with_jobs
 from tests.project.models import Effect
 from tests.rows import now
 from tests.samples import note
@@ -58,13 +59,13 @@ def engine(alias: str) -> str:
 
 CASES = [
     pytest.param(alias, options, f"{engine(alias)}, {level}", id=f"{alias}: {engine(alias)}, {level}")
-    for alias in django_settings.DATABASES
+    for alias in with_jobs(django_settings.DATABASES)
     for level, options in LEVELS[engine(alias)].items()
 ]
 
 pytestmark = [
     pytest.mark.parametrize(("alias", "options", "case"), CASES),
-    pytest.mark.django_db(transaction=True, databases=list(django_settings.DATABASES)),
+    pytest.mark.django_db(transaction=True, databases=with_jobs(django_settings.DATABASES)),
 ]
 
 

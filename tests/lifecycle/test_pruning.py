@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -13,6 +14,7 @@ from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed
 from django_jobs.lifecycle.pruning import count_prunable, prune
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Attempt, Job, Worker
+from django_jobs.models.job import HOLDER
 from django_jobs.states import ENDED, State
 from django_jobs.transitions import pruning, rescuing
 from tests.rows import ERROR, HOUR, claim_one, ended, fresh, new, now, put, worker
@@ -83,7 +85,7 @@ def test_every_statement_that_says_when_a_job_ended_says_until_when_it_is_kept()
     """Or rows of jobs that end there would never be pruned."""
     for path in Path(django_jobs.__file__).parent.joinpath("transitions").rglob("*.py"):
         text = path.read_text()
-        assert text.count("finished_at = ") == text.count("keep_until = "), path
+        assert text.count("finished_at = ") <= text.count("keep_until = "), path
 
 
 @pytest.mark.parametrize("outcome", [Retried(ERROR, 1.0), Snoozed(1.0), GivenBack()], ids=repr)
@@ -153,8 +155,48 @@ def test_a_job_is_not_pruned_as_long_as_it_holds_a_deduplication_key():
     finish(first, Succeeded("1"))
     assert (count_prunable("default"), sum(prune("default"))) == (0, 0)
     assert not call.enqueue().created
-    Job.objects.update(deduplication_expires_at=now() - HOUR)
+    # It is not even looked at before.
+    row = fresh(first)
+    assert row.keep_until == row.deduplication_expires_at
+    Job.objects.update(deduplication_expires_at=now() - HOUR, keep_until=now() - HOUR)
     assert (count_prunable("default"), sum(prune("default"))) == (1, 1)
+
+
+HELD: dict[str, Any] = {"deduplication_slot": HOLDER, "deduplication_expires_at": now() + 30 * DAY}
+ELSE_KEPT: dict[str, tuple[dict[str, Any], timedelta]] = {
+    "a key that is held for longer": (HELD, 30 * DAY),
+    "a key that is held for less": (HELD | {"deduplication_expires_at": now() + DAY}, WEEK),
+    "a key that another holds": (HELD | {"deduplication_slot": UUID(int=7)}, WEEK),
+    "a key that was held while it was alive": ({"deduplication_slot": HOLDER}, WEEK),
+    "two promises": (HELD | {"key_expires_at": now() + 40 * DAY}, 40 * DAY),
+    "two promises, the other longer": (HELD | {"key_expires_at": now() + DAY}, 30 * DAY),
+}
+
+
+@pytest.mark.parametrize(("fields", "age"), ELSE_KEPT.values(), ids=ELSE_KEPT)
+def test_until_when_a_row_is_kept_says_all_that_keeps_it(fields, age):
+    kept = fresh(finish(put(deduplication_digest=b"x" * 32, **fields), Succeeded("1"))).keep_until
+    assert kept is not None
+    assert abs(kept - now() - age) < timedelta(minutes=10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_call_that_extends_the_time_of_an_ended_job_keeps_its_row_as_long():
+    call, later = note.using(deduplicate=Deduplicate(key="a", ttl=DAY, extend=True), keep=0), now() + WEEK
+    first = call.enqueue()
+    call.enqueue()
+    assert fresh(first).keep_until is None
+    finish(first, Succeeded("1"))
+    Job.objects.update(deduplication_expires_at=now() + HOUR, keep_until=now() + HOUR)
+    call.enqueue()
+    row = fresh(first)
+    assert row.keep_until is not None
+    assert row.keep_until == row.deduplication_expires_at
+    assert row.keep_until - now() > 23 * HOUR
+    # A row that is kept for longer anyhow stays so.
+    Job.objects.update(keep_until=later)
+    call.enqueue()
+    assert fresh(first).keep_until == later
 
 
 def counted(count: int, number: int, state: State = State.SUCCESSFUL, **fields) -> list[Job]:
@@ -204,6 +246,27 @@ def test_no_transaction_holds_more_than_a_chunk(monkeypatch):
     steps = list(prune("default"))
     assert max(steps) <= 20
     assert sum(steps) == 95
+
+
+def test_of_those_that_must_stay_no_step_looks_at_more_than_a_window(monkeypatch):
+    monkeypatch.setattr(pruning, "CHUNK", 4)
+    monkeypatch.setattr(pruning, "WINDOW", 10)
+    held: dict[str, Any] = {"deduplication_slot": HOLDER, "deduplication_expires_at": now() + DAY}
+    counts: dict[str, Any] = {"keep_successful_count": 3, "keep_failed_count": 3, "keep_until": now() + DAY}
+    rows = [
+        new(State.SUCCESSFUL, name="counted", deduplication_digest=number.to_bytes(32), **counts, **fields)
+        for number in range(45)
+        for fields in [{} if number % 15 == 14 else held]
+    ]
+    Job.objects.bulk_create(rows)
+    assert count_prunable("default") == 2  # the last three are the newest
+    group = pruning.Counted(3, "default", "counted")
+    when_all_promises_are_over = now() + 2 * DAY
+    windows = pruning.over_count("default", group, State.SUCCESSFUL, when_all_promises_are_over)
+    assert [window.count() for window in windows] == [10, 10, 10, 10, 2]
+    steps = list(prune("default"))
+    assert (sum(steps), max(steps)) == (2, 1)
+    assert set(Job.objects.all()) == {*rows} - {rows[14], rows[29]}
 
 
 def test_rows_of_workers_go_a_week_after_they_stopped():

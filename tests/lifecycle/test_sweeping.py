@@ -40,6 +40,13 @@ def test_a_full_sweep_rings_everything_that_is_or_will_soon_be_due(transport):
     assert rung == {Bell(job.pk, job.queue_name, job.rank) for job in expected}
 
 
+@pytest.mark.parametrize("ring", [lambda: sum(sweep("default")), lambda: sweep_fresh("default")], ids=["full", "fresh"])
+def test_whoever_sweeps_does_it_for_all_queues_also_for_those_that_only_rows_name(transport, ring):
+    jobs = [put(run_after=now() - TEN_SECONDS, queue_name=name) for name in ("mail", "default", "of other code")]
+    assert ring() == len(jobs)
+    assert sorted(transport.rung) == sorted(job.pk for job in jobs)
+
+
 def test_a_full_sweep_goes_on_where_it_was_whatever_the_ranks(transport):
     due, step = now() - HOUR, timedelta(milliseconds=1)
     # A page ends in the midst of jobs with the same rank.
@@ -68,7 +75,7 @@ def test_a_sweep_of_nothing_rings_nothing(transport):
 )
 def test_a_fresh_sweep_rings_what_became_due_in_the_last_minute_but_not_just_now(transport, age, rings, lifo):
     job = put(run_after=now() - age, lifo=lifo)
-    assert sweep_fresh("default", ["default"]) == int(rings)
+    assert sweep_fresh("default") == int(rings)
     assert transport.rung == ([job.pk] if rings else [])
 
 
@@ -81,5 +88,5 @@ def test_a_fresh_sweep_of_too_many_rings_the_newest(transport, lifo):
             for number in range(FRESH_MOST + 100)
         ]
     )
-    assert sweep_fresh("default", ["default"]) == FRESH_MOST
+    assert sweep_fresh("default") == FRESH_MOST
     assert set(transport.rung) == {job.pk for job in jobs[:FRESH_MOST]}

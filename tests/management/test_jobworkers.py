@@ -40,6 +40,14 @@ def test_a_worker_that_does_not_beat_is_silent(run):
     assert "1 min 3" in line
 
 
+def test_who_takes_by_hand_says_so(run):
+    rows.worker(supervisor_pid=0, host="here")
+    rows.worker(supervisor_pid=0, dead_at=ago(3600))
+    _, holds, held = run("jobworkers", "list", "--dead").splitlines()
+    assert "  alive, by hand  " in holds
+    assert "  stopped 1 h 0 min ago, by hand  " in held
+
+
 def test_the_dead_are_listed_after_the_living_and_only_when_asked_for(run):
     rows.worker(host="died", dead_at=ago(7200), died=True)
     rows.worker(host="stopped", dead_at=ago(3600))
@@ -159,6 +167,6 @@ def test_a_text_that_means_several_workers_means_none(run):
 
 
 def test_those_who_do_not_live_and_programs_that_hold_one_job_hear_nothing(run):
-    rows.worker(), living(dead_at=ago(5))
+    rows.worker(supervisor_pid=0), living(dead_at=ago(5))
     with pytest.raises(CommandError, match="No worker is alive that could hear it"):
         run("jobworkers", "quiet", "--all")

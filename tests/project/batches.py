@@ -38,6 +38,27 @@ def three(items: list[BatchItem]) -> list[int]:
     return [len(items)] * len(items)
 
 
+def region(order: int | str, *args: Any) -> Any:
+    """Tell where an order is from; one who cannot tell is to end nobody else."""
+    if order == "broken":
+        raise LookupError("It has no region.")
+    if order == "exit":
+        raise SystemExit(3)
+    return ["odd" if int(order) % 2 else "even"]
+
+
+@job(name="batches.of_a_customer", batch=Batch(size=3, wait=3600, alike="customer"))
+def of_a_customer(items: list[BatchItem]) -> list[Any]:
+    """Tell each item whose items there are."""
+    return [[item.kwargs["customer"] for item in items]] * len(items)
+
+
+@job(name="batches.of_a_region", batch=Batch(size=3, wait=3600, alike=region))
+def of_a_region(items: list[BatchItem]) -> list[Any]:
+    """Tell each item which items there are."""
+    return [[item.args[0] for item in items]] * len(items)
+
+
 @job(name="batches.choosy", batch=Batch(size=3, wait=0.5), max_attempts=2, backoff=Fixed(0))
 def choosy(items: list[BatchItem]) -> list[Any]:
     """Fail those that are to fail, in their first attempt or in each."""

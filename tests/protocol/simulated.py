@@ -37,12 +37,8 @@ class Time:
     def monotonic(self) -> float:
         return self.seconds
 
-    def strftime(self, form: str, base: str, *modifiers: str) -> str:
-        """Answer as SQLite's function of this name does, for the one form and the one base that are asked for."""
-        assert (form, base) == ("%Y-%m-%d %H:%M:%f000", "now")
-        seconds = self.seconds + sum(float(each.removesuffix(" seconds")) for each in modifiers)
-        moment = BEGINNING + timedelta(milliseconds=round(seconds * 1000))
-        return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    def database_now(self) -> datetime:
+        return self.now()
 
     def sleep(self, seconds: float) -> None:
         """Nobody is waited for: what happens meanwhile is a step of its own."""
@@ -98,7 +94,6 @@ class Database:
     def open(self) -> None:
         """Make the tables, in the time of the simulation."""
         self.wrapper.ensure_connection()
-        self.raw.create_function("strftime", -1, self.time.strftime)
         call_command("migrate", "django_jobs", verbosity=0)
         self.raw.execute("CREATE TABLE effect (job_id TEXT)")
 

@@ -307,7 +307,7 @@ class Simulation:
     def _begin_life(self, worker: Worker) -> None:
         self._lives += 1
         worker.id, worker.batch = UUID(int=self._lives), 0
-        now = self._database.time.strftime("%Y-%m-%d %H:%M:%f000", "now")
+        now = f"{self._database.time.now():%Y-%m-%d %H:%M:%S.%f}"
         self._database.query(
             "INSERT INTO django_jobs_worker (id, host, pid, supervisor_pid, version, queues, names, concurrency, "
             "quiet, asked_to, started_at, beat_at, dead_at, died) "

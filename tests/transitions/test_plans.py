@@ -21,7 +21,7 @@ from django_jobs.lifecycle.ageing import age_queue
 from django_jobs.lifecycle.pruning import prune
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.models import Job
-from django_jobs.states import ENDED, State
+from django_jobs.states import ALIVE, ENDED, State
 from django_jobs.transitions import deduplicating, pruning, rescuing, steering
 from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
 from django_jobs.transitions.creating import free_expired_keys, holders
@@ -35,6 +35,7 @@ from tests.samples import note
 pytestmark = pytest.mark.django_db
 
 JOB, READY, EXPIRY = "django_jobs_job", "django_jobs_ready", "django_jobs_expiry"
+OWNER, ENDED_INDEX, COUNTED = "django_jobs_owner", "django_jobs_ended", "django_jobs_counted"
 ROWS = 4000
 
 
@@ -59,7 +60,7 @@ def analyze() -> None:
 def fill() -> Table:
     owners = [worker() for _ in range(20)]
     start, second = now(), timedelta(seconds=1)
-    states = [State.READY] * 5 + [State.SUCCESSFUL] * 3 + [State.FAILED, State.RUNNING]
+    states = [State.READY] * 5 + [State.SUCCESSFUL] * 2 + [State.CANCELLED, State.FAILED, State.RUNNING]
     jobs = [
         new(
             states[number % 10],
@@ -71,7 +72,7 @@ def fill() -> Table:
             expires_at=start + (number % 7 - 3) * second if number % 4 == 0 else None,
             starts=number % 5 // 4,
             owner=owners[number // 10 % 20] if number % 10 == 9 else None,
-            # A tenth is not to be kept any longer, and a tenth of those that succeeded is kept by count.
+            # A tenth is not to be kept any longer, and some of those that succeeded are kept by count.
             keep_until=start + (1 if number % 20 < 10 else -1) * HOUR if states[number % 10] in ENDED else None,
             keep_successful_count=3 if number % 10 == 5 else None,
             keep_failed_count=3 if number % 10 == 5 else None,
@@ -149,7 +150,7 @@ def reads_all(step: dict[str, Any]) -> bool:
         return step["type"] in ("ALL", "index") and step["table"] in (JOB, "j")
     words = step["detail"].split()
     # An index of the running, of the ended or of those that are counted is not one of all.
-    is_partial = {"django_jobs_owner", "django_jobs_ended", "django_jobs_counted"}.intersection(words)
+    is_partial = {OWNER, ENDED_INDEX, COUNTED}.intersection(words)
     return words[0] == "SCAN" and words[1] in (JOB, "j") and not is_partial
 
 
@@ -166,7 +167,7 @@ def index_of(step: dict[str, Any]) -> str:
         return step.get("Index Name", "")
     if connection.vendor == "mysql":
         return step["key"] or ""
-    return next((index for index in (READY, EXPIRY) if index in step["detail"]), "")
+    return next((index for index in (READY, EXPIRY, ENDED_INDEX, COUNTED) if index in step["detail"]), "")
 
 
 def settles(outcome: Any) -> Callable[[Table], Any]:
@@ -193,6 +194,7 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "still owned": lambda table: still_owned("default", [claim_of(job) for job in table.running]),
     "fences": lambda table: fences("default", [job.pk for job in table.running]),
     "save data": lambda table: save_data("default", claim_of(table.running[0]), "{}"),
+    "extend": lambda table: rescuing.extend("default", claim_of(table.running[0]), 60.0),
     "owned": lambda table: rescuing.owned("default", table.me),
     "orphans": lambda table: rescuing.orphans("default"),
     "rescue": lambda table: rescuing.rescue("default", [job.pk for job in table.running]),
@@ -209,8 +211,8 @@ ACTS: dict[str, Callable[[Table], Any]] = {
     "keys left unsettled": lambda table: deduplicating.left_waiting("default", 10.0),
     "duplicates counted": lambda table: deduplicating.count("default", {table.ready[0]: deduplicating.Hits(1)}),
     "free a key": lambda table: free_expired_keys("default", [table.digest]),
-    "sweep": lambda table: list(sweep("default", ["default"])),
-    "fresh sweep": lambda table: sweep_fresh("default", ["default"]),
+    "sweep": lambda table: list(sweep("default")),
+    "fresh sweep": lambda table: sweep_fresh("default"),
     "age": lambda table: list(age_queue("default", "default", 0.0)),
     "expire": lambda table: expire("default"),
     "cancel": lambda table: cancel(table.ready),
@@ -274,6 +276,46 @@ def test_a_look_and_a_sweep_read_the_best_ranks_from_their_index(table, request)
 def test_expiry_reads_what_may_expire_from_its_index(table):
     ((_, plan), *_) = plans_of(ACTS["expire"], table)
     assert EXPIRY in [index_of(step) for step in plan], plan
+
+
+def is_bounded(step: dict[str, Any], column: str) -> bool:
+    """Tell whether a step reads its index only as far as the column allows."""
+    if connection.vendor == "postgresql":
+        return column in step.get("Index Cond", "")
+    if connection.vendor == "mysql":
+        return step["type"] == "range"
+    return f"{column}<" in step["detail"]
+
+
+def test_pruning_reads_only_what_may_go(table):
+    """A row that holds a key for a time is kept until then, so that what is pruned by age ends before it."""
+    plans = plans_of(ACTS["prune"], table)
+    by_age = [plan for sql, plan in plans if "keep_until" in sql and "<=" in sql and "LIMIT" in sql]
+    assert len(by_age) >= len(ENDED)
+    for plan in by_age:
+        assert [step for step in plan if index_of(step) == ENDED_INDEX and is_bounded(step, "keep_until")], plan
+    # By count, a window after the other: the id with which it ends comes from the index.
+    windows = [plan for sql, plan in plans if "keep_successful_count" in sql and f"OFFSET {pruning.WINDOW - 1}" in sql]
+    assert windows
+    for plan in windows:
+        assert [step for step in plan if index_of(step) == COUNTED and is_bounded(step, "id")], plan
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite reads no partial index where it looks for nothing in it."
+)
+@pytest.mark.parametrize("count", [False, True], ids=["listed", "counted"])
+def test_those_of_a_name_that_live_are_found_without_a_look_at_what_has_ended(count):
+    rows = [new(State.SUCCESSFUL, keep_until=now() + HOUR) for _ in range(ROWS)]
+    rows += [new(state) for state in ALIVE for _ in range(20)]
+    Job.objects.bulk_create(rows, batch_size=500)
+    if connection.vendor == "postgresql":
+        analyze()
+    named = Job.objects.alive().filter(name="samples.note")
+    with statements() as sent:
+        assert (named.count() if count else len(named)) == 20 * len(ALIVE)
+    ((sql, parameters),) = sent
+    assert not [step for step in explained(sql, parameters) if reads_all(step)]
 
 
 def test_the_plans_are_really_asked_for():

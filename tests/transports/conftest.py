@@ -1,6 +1,7 @@
 """A transport in Redis of its own for each test, on the server of the run, which may be shared with others."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from redis import Redis
 
 from django_jobs.transports.redis import RedisTransport
 from django_jobs.transports.redis.keys import Keys
+from tests.redis_servers import Cluster, Watched
 from tests.servers import Redis as RedisServer
 
 
@@ -46,6 +48,20 @@ def redis_transport(address: str, prefix: str, client: Redis) -> Iterator[RedisT
     transport = RedisTransport(address, prefix)
     yield transport
     transport.close()
+
+
+@pytest.fixture(scope="session")
+def servers_and_sentinels() -> Iterator[Watched]:
+    """Servers for all tests of a run; whichever of the two is the primary, the other one follows it, or is about to."""
+    with ExitStack() as stack:
+        yield Watched(stack)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes for all tests of a run, whichever of them has which slots."""
+    with ExitStack() as stack:
+        yield Cluster(stack)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from django_jobs.models import Job
 from tests.processes import worker_environment
+from tests.redis_servers import Watched
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +52,15 @@ print("rung")
 
 @pytest.mark.parametrize("transport", [settings.DJANGO_JOBS["TRANSPORT"], "database:"], ids=["of the run", "database"])
 def test_parent_and_child_of_a_fork_ring_side_by_side(transport: str):
+    ring_in_parent_and_child(transport)
+
+
+@pytest.mark.once
+def test_parent_and_child_of_a_fork_ring_side_by_side_behind_sentinels(servers_and_sentinels: Watched):
+    ring_in_parent_and_child(servers_and_sentinels.url)
+
+
+def ring_in_parent_and_child(transport: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FORKS],
         env=worker_environment({"TRANSPORT": transport}),

@@ -1,5 +1,6 @@
 """Every way to write where the server is: what works, and what is refused before anything is connected."""
 
+import re
 import sys
 from typing import Any
 
@@ -9,8 +10,7 @@ from django.test import override_settings
 from django_jobs.errors import ConfigurationError
 from django_jobs.testing.transports import Taker, bell, ids
 from django_jobs.transports.redis import RedisTransport
-from django_jobs.transports.redis.connection import connect
-from tests.servers import free_port
+from django_jobs.transports.redis.addresses import connect
 
 SECRET = "open/sesame#1"
 
@@ -30,6 +30,55 @@ def test_an_address_that_cannot_work_is_refused_at_once_without_being_quoted(add
         RedisTransport(address, "test")
     assert "sesame" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis+sentinel://:open/sesame#1@localhost/shop/0",
+        "redis+sentinel://:sesame@localhost:26379",
+        "redis+sentinel://:sesame@localhost:26379/",
+        "redis+sentinel://:sesame@localhost:26379/shop/first",
+        "redis+sentinel://:sesame@localhost:26379,/shop/0",
+        "redis+sentinel://:sesame@localhost:port/shop/0",
+        "redis+sentinel://:sesame@/shop/0",
+        "redis+sentinel://localhost/shop?sentinel_password=sesame&no_such_option=1",
+        "redis+sentinel://localhost/shop?sesame",
+        "rediss+sentinel://:sesame@localhost:26379",
+        "redis+cluster://:sesame@localhost:port",
+        "redis+cluster://:sesame@localhost,",
+        "redis+cluster://:sesame@localhost?no_such_option=1",
+        "rediss+cluster://:sesame@",
+    ],
+)
+def test_an_address_behind_others_that_cannot_work_is_refused_with_its_shape(address):
+    scheme = address.partition(":")[0]
+    with pytest.raises(ConfigurationError, match=rf"Write {re.escape(scheme)}://host:\d+,host2:") as caught:
+        RedisTransport(address, "test")
+    assert "sesame" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("address", ["redis+cluster://a/1", "redis+cluster://a/x", "redis+cluster://a?db=1"])
+def test_a_database_of_a_cluster_is_refused_because_there_is_only_one(address):
+    with pytest.raises(ConfigurationError, match="a Cluster has only one"):
+        RedisTransport(address, "test")
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("redis+sentinel://a,b:1/shop", "redis+sentinel://a:26379,b:1/shop"),
+        (
+            "rediss+sentinel://me:sesame@[::1],b/shop/3?sentinel_password=x",
+            "rediss+sentinel://[::1]:26379,b:26379/shop/3",
+        ),
+        ("redis+cluster://me:sesame@a,b:1/0", "redis+cluster://a:6379,b:1"),
+        ("rediss+cluster://[::1]", "rediss+cluster://[::1]:6379"),
+    ],
+)
+def test_an_address_behind_others_is_named_with_all_ports_and_without_secrets(address, name):
+    assert connect(address, "key").name == name
 
 
 def test_options_of_an_address_cannot_break_the_protocol(server):
@@ -80,20 +129,6 @@ def test_a_cache_that_is_not_in_redis_is_refused(alias):
     caches = {name: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"} for name in ("default", "plain")}
     with override_settings(CACHES=caches), pytest.raises(ConfigurationError, match=f"cache:{alias}'"):
         RedisTransport(f"cache:{alias}", "test")
-
-
-def test_a_cache_behind_sentinels_is_refused():
-    pytest.importorskip("django_redis")
-    cache = {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": "redis://primary/0",
-        "OPTIONS": {
-            "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
-            "SENTINELS": [("127.0.0.1", free_port())],
-        },
-    }
-    with override_settings(CACHES={"default": cache}), pytest.raises(ConfigurationError, match="not available yet"):
-        RedisTransport("cache:default", "test")
 
 
 def test_without_django_redis_a_cache_is_refused_with_what_to_install(monkeypatch):

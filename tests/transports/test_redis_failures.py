@@ -17,7 +17,8 @@ from django_jobs.errors import TransportError
 from django_jobs.testing.transports import NOW, Taker, bell, ids
 from django_jobs.transports.base import Taken
 from django_jobs.transports.redis import RedisTransport, keeper
-from django_jobs.transports.redis.connection import Patience, connect
+from django_jobs.transports.redis.addresses import connect
+from django_jobs.transports.redis.connection import Patience
 from django_jobs.transports.redis.embedded import leave
 from django_jobs.transports.redis.transport import BREAK_SECONDS
 from tests.servers import Redis, free_port

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_jobs.clock import use_clock
+from django_jobs.clock import SystemClock, use_clock
+from django_jobs.execution.timeouts import watch
 
 
-class MovedClock:
+class MovedClock(SystemClock):
+    """The clock of this host alone: the database's time goes on."""
+
     def __init__(self) -> None:
         self.seconds = 1000.0
 
@@ -25,3 +28,5 @@ def moved_clock() -> Iterator[MovedClock]:
     clock = MovedClock()
     with use_clock(clock):
         yield clock
+    # Who watches timeouts may rest until a moment of that clock.
+    watch._wakes.put(None)

@@ -1,6 +1,7 @@
 """Batches in a worker: members wait, claimed but not begun, and harm nobody; then they begin as one."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from django_jobs import Job, cancel, enqueue_many, queues
+from django_jobs.errors import InvalidArguments
 from django_jobs.models import Worker
 from django_jobs.states import State
 from tests.conftest import StartWorkers
-from tests.project.batches import choosy, count, count_async, soon, stay, three
+from tests.project.batches import choosy, count, count_async, of_a_customer, of_a_region, soon, stay, three
 from tests.project.jobs import add, wait_at
 from tests.project.models import Effect
 from tests.rows import fresh, now, put, worker
@@ -39,6 +41,11 @@ def look(bench: Bench, rounds: int = 1) -> None:
     for _ in range(rounds):
         bench.desk.ask_for_look(bench.desk.room())
         bench.step()
+
+
+def step_until(bench: Bench, condition: Callable[[], bool]) -> None:
+    """Go on with what is in hand until a condition holds."""
+    wait_until(lambda: bench.step() >= 0 and condition(), what="what was to come of the steps")
 
 
 def waits(job: Job) -> bool:
@@ -143,6 +150,57 @@ def test_while_all_places_are_taken_no_members_are_claimed(bench: Bench, gate: G
     assert all(as_never_claimed(job) for job in waiting)
     gate.open()
     bench.finish()
+
+
+def test_only_those_that_are_alike_share_a_body(moved_clock, bench: Bench):
+    customers = ["acme", "umbrella", "acme", "wayne", "acme", "umbrella"]
+    jobs = [of_a_customer.enqueue(customer=each) for each in customers]
+    others = [of_a_region.enqueue(number) for number in range(6)]
+    look(bench, 4)
+    # What is full begins at once, and the rest when the first of its kind has waited long enough.
+    step_until(bench, lambda: Job.objects.successful().count() == 9)
+    assert [job for job in jobs if waits(job)] == [jobs[1], jobs[3], jobs[5]]
+    moved_clock.seconds += 3601
+    bench.step()
+    bench.finish()
+    assert [fresh(job).result for job in jobs] == [[each] * customers.count(each) for each in customers]
+    assert [fresh(job).result for job in others] == [[0, 2, 4], [1, 3, 5]] * 3
+    assert bench.desk.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [("broken", "InvalidArguments: .* raised LookupError: It has no region."), ("exit", "SystemExit: 3")],
+)
+def test_one_whose_kind_cannot_be_told_fails_and_says_why_and_the_others_run(moved_clock, bench: Bench, order, error):
+    jobs = [of_a_region.enqueue(number) for number in (2, 4)]
+    broken = put(name=of_a_region.name, arguments=f'[["{order}"],{{}}]', max_attempts=3)
+    jobs.append(of_a_region.enqueue(6))
+    look(bench, 4)
+    step_until(bench, lambda: not Job.objects.running().exists())
+    row = fresh(broken)
+    assert (row.state, row.attempt, row.owner) == (State.FAILED, 1, None)
+    assert re.match(error, row.error)
+    assert [fresh(job).result for job in jobs] == [[2, 4, 6]] * 3
+    assert bench.desk.is_empty()
+    assert bench.desk.room() == bench.desk.capacity
+
+
+@pytest.mark.parametrize("enqueue", [of_a_region.enqueue, lambda order: enqueue_many([of_a_region.request(order)])])
+def test_one_whose_kind_cannot_be_told_is_refused_where_it_is_enqueued(enqueue):
+    with pytest.raises(InvalidArguments, match=r"of_a_region.* raised LookupError"):
+        enqueue("broken")
+    assert not Job.objects.exists()
+
+
+def test_a_suspect_begins_alone_whoever_it_is_like(moved_clock, make_bench: Callable[..., Bench]):
+    bench = make_bench(suspects_only=True)
+    jobs = [put(name=of_a_region.name, arguments="[[2],{}]", suspect=True, starts=1) for _ in range(2)]
+    look(bench, 2)
+    bench.finish()
+    look(bench, 2)
+    bench.finish()
+    assert [fresh(job).result for job in jobs] == [[2], [2]]
 
 
 def test_a_slow_batch_takes_one_place(bench: Bench, gate: Gate):

@@ -18,6 +18,7 @@ from django_jobs.worker.board import Board
 from django_jobs.worker.chores import Chores
 from django_jobs.worker.incarnation import Incarnation
 from django_jobs.worker.watch import QueueWatch
+from tests.databases import with_jobs
 from tests.rows import HOUR, fresh, now, put, worker
 from tests.threads import together
 
@@ -39,8 +40,8 @@ def taken_from(transport: Transport) -> set[UUID]:
     return set(taken.ids)
 
 
-@pytest.mark.parametrize("alias", list(django_settings.DATABASES))
-@pytest.mark.django_db(transaction=True, databases=list(django_settings.DATABASES))
+@pytest.mark.parametrize("alias", with_jobs(django_settings.DATABASES))
+@pytest.mark.django_db(transaction=True, databases=with_jobs(django_settings.DATABASES))
 def test_one_of_many_claims_a_chore_that_is_due(alias: str):
     def claim_all(number: int, barrier: Barrier) -> list[bool]:
         won = []
@@ -84,6 +85,16 @@ def test_a_transport_that_lost_its_memory_is_told_all_that_is_ready_at_once(chor
     chores.step()
     assert not transport.is_flushed()
     assert taken_from(transport) == old
+
+
+def test_who_rings_again_does_it_for_workers_of_other_queues_too(board: Board, transport: Transport, transactional_db):
+    job = put(queue_name="default")
+    Chore.objects.create(name="ring all", due_at=now() - HOUR)
+    incarnation, watch = Incarnation("default", board, [], 1), QueueWatch("default", ["mail"])
+    incarnation.register()
+    board.beat(no_judging_until=0.0)
+    Chores(transport, incarnation, watch, board).step()
+    assert taken_from(transport) == {job.pk}
 
 
 def test_a_transport_that_loses_its_memory_again_is_told_again_at_once(chores: Chores, transport: Transport):

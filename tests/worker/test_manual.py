@@ -15,6 +15,7 @@ from django.db.transaction import TransactionManagementError
 from django_jobs import CancelJob, Fixed, GiveUp, cancel, job, queues
 from django_jobs.definitions.retries import to_text
 from django_jobs.errors import AlreadyEnded, ClaimLost, InvalidArguments, InvalidOption
+from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.models import Job, Worker
 from django_jobs.signals import attempt_ended
@@ -40,6 +41,7 @@ with queues["default"].take() as claim:
     print(claim.id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
+EXTEND = pytest.mark.parametrize("duration", [600, timedelta(minutes=10)], ids=["seconds", "timedelta"])
 ENDS = pytest.mark.parametrize(
     "end",
     [
@@ -82,6 +84,17 @@ def test_the_holder_is_a_worker_while_it_holds_and_says_goodbye():
     holder.refresh_from_db()
     assert holder.dead_at is not None
     assert not holder.died
+
+
+def test_the_holder_serves_its_queue_while_it_holds_and_for_a_while_after_that():
+    put()
+    served = []
+    with taken("default", ["samples.note"]):
+        served.append(workers.serving(workers.at_work("default", now()), "default", []))
+    served.append(workers.serving(workers.at_work("default", now()), "default", []))
+    for (holder,) in served:
+        assert (workers.knows(holder, "samples.note"), workers.knows(holder, "samples.mail")) == (True, False)
+    assert workers.at_work("default", now() + HOUR) == []
 
 
 @pytest.mark.parametrize(
@@ -387,6 +400,122 @@ def test_the_job_of_a_process_that_died_is_rescued_and_taken_again():
     row = fresh(stored)
     assert (row.state, row.suspect, row.starts) == (State.SUCCESSFUL, False, 2)
     assert [each.outcome for each in stored.attempts.all()] == ["stalled"]
+
+
+@pytest.fixture
+def often(settings):
+    """The thread that beats looks often enough for a test."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HEARTBEAT_SECONDS": 0.05}
+
+
+def test_a_job_whose_time_is_up_fails_by_that_and_its_holder_hears_of_it(often, moved_clock, wait_until):
+    stored = put(timeout=60.0)
+    with taken() as claim:
+        assert claim.deadline == moved_clock.now() + MINUTE
+        moved_clock.seconds += 61
+        wait_until(lambda: fresh(stored).state == State.FAILED, what="the end of the attempt")
+        with pytest.raises(ClaimLost, match=r"The time of job .* was up.*: its end was not written"):
+            claim.complete()
+        with pytest.raises(ClaimLost, match=r"was up.*: it was not extended"):
+            claim.extend(60)
+    assert fresh(stored).error.startswith("JobTimeout: It was held by hand until its time was up")
+    assert [each.error_class for each in stored.attempts.all()] == ["django_jobs.errors.JobTimeout"]
+
+
+def test_a_job_whose_time_is_up_is_tried_again_while_attempts_are_left(often, moved_clock, wait_until):
+    stored = put(timeout=60.0, max_attempts=2, backoff=to_text(Fixed(0)))
+    with taken():
+        moved_clock.seconds += 61
+        wait_until(lambda: fresh(stored).state == State.READY, what="the end of the attempt")
+    with taken() as claim:
+        assert claim.attempt == 2
+        claim.complete()
+    assert fresh(stored).state == State.SUCCESSFUL
+
+
+@EXTEND
+def test_an_extension_counts_from_now_and_stands_in_the_row(often, moved_clock, wait_until, duration):
+    stored = put(timeout=60.0)
+    with taken() as claim:
+        claim.extend(duration)
+        assert claim.deadline == moved_clock.now() + timedelta(minutes=10)
+        row = fresh(stored)
+        assert row.deadline_at is not None
+        assert abs(row.deadline_at - now() - timedelta(minutes=10)) < timedelta(seconds=30)
+        beaten = Worker.objects.filter(beat_at__gt=now() - MINUTE)
+        for _ in range(2):  # more than its first time, and more than the second, but for the extension
+            moved_clock.seconds += 590
+            Worker.objects.update(beat_at=now() - HOUR)
+            wait_until(beaten.exists, what="a look at the time")
+            assert fresh(stored).state == State.RUNNING
+            claim.extend(duration)
+        claim.extend(1)
+        moved_clock.seconds += 2
+        wait_until(lambda: fresh(stored).state == State.FAILED, what="the end of the attempt")
+
+
+def test_a_job_without_a_timeout_has_one_once_it_is_extended(often, moved_clock, wait_until):
+    stored = put()
+    with taken() as claim:
+        assert claim.deadline is None
+        claim.extend(60)
+        moved_clock.seconds += 61
+        wait_until(lambda: fresh(stored).state == State.FAILED, what="the end of the attempt")
+
+
+def test_an_extension_wakes_who_would_have_looked_too_late(settings, wait_until):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HEARTBEAT_SECONDS": 3600, "DEAD_AFTER_SECONDS": 7200}
+    stored = put()
+    with taken() as claim:
+        claim.extend(0.01)
+        wait_until(lambda: fresh(stored).state == State.FAILED, what="the end of the attempt")
+
+
+def test_who_is_about_to_end_or_extend_the_job_is_not_too_late_meanwhile(often, moved_clock):
+    stored = put(timeout=60.0)
+    with taken() as claim, claim._lock:
+        moved_clock.seconds += 61
+        claim._end_if_too_late()
+        assert fresh(stored).state == State.RUNNING
+        claim._deadline = moved_clock.seconds + 60
+
+
+def test_who_lost_the_job_cannot_extend_it():
+    put()
+    with taken() as claim:
+        take_away(claim._claim)
+        before = columns(fresh(claim.id))
+        with pytest.raises(ClaimLost, match="was taken from this process: it was not extended"):
+            claim.extend(60)
+    assert columns(fresh(claim.id)) == before
+
+
+def test_what_was_ended_is_not_extended():
+    put()
+    with taken() as claim:
+        claim.complete()
+        with pytest.raises(AlreadyEnded):
+            claim.extend(60)
+
+
+@pytest.mark.parametrize("duration", [0, -1, "60", None, float("nan")], ids=repr)
+def test_what_is_no_time_to_hold_a_job_for_extends_nothing(duration):
+    stored = put(timeout=3600.0)
+    with taken() as claim:
+        before = fresh(stored).deadline_at
+        with pytest.raises(InvalidOption, match="The time of extend must be"):
+            claim.extend(duration)
+        assert fresh(stored).deadline_at == before
+
+
+def test_nothing_is_extended_inside_of_a_transaction():
+    put()
+    with (
+        taken() as claim,
+        transaction.atomic(),
+        pytest.raises(TransactionManagementError, match="cannot be extended inside"),
+    ):
+        claim.extend(60)
 
 
 def test_an_interrupt_gives_the_job_back():

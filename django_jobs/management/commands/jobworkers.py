@@ -122,6 +122,8 @@ def _row(worker: Worker, running: int, present: datetime) -> tuple[object, ...]:
         state = f"{state}, {asked}"
     elif worker.dead_at is not None:
         state = f"{state} {in_words(present - worker.dead_at)} ago"
+    if workers.is_by_hand(worker):
+        state = f"{state}, by hand"
     return (
         worker.pk.hex[-SHORT:],
         worker.host,

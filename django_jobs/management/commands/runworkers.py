@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
 import django_jobs
+from django_jobs.checks import check_worker
 from django_jobs.conf import get_settings
 from django_jobs.definitions.registry import check_queue_name, queue_names
 from django_jobs.errors import JobsError, TransportError, WorkerError
@@ -90,6 +91,8 @@ class Command(BaseCommand):
             listeners = self._listeners(options, ends)
             self._wait_for_migrations(using)
             self._print_banner(plan, using)
+            for message in check_worker():
+                self.stderr.write(str(message))
             supervisor = Supervisor(plan, listeners)
             supervisor.run()
         if plan.burst:

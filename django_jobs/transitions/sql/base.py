@@ -14,8 +14,10 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from django_jobs import clock
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LAST_TICK
 from django_jobs.models import Job
+from django_jobs.models.functions import moment_sql
 
 # Column name -> type, in the words of PostgreSQL; the other dialects translate.
 Columns = dict[str, str]
@@ -73,6 +75,9 @@ class Dialect(ABC):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.job = connection.ops.quote_name(Job._meta.db_table)
+        moment = clock.database_now()
+        if moment is not None:
+            self.now = moment_sql(connection.vendor, moment)
 
     # Moments.
 
@@ -89,8 +94,8 @@ class Dialect(ABC):
         """Return the seconds between 1970-01-01 UTC and the moment."""
 
     @abstractmethod
-    def latest(self, first: str, second: str) -> str:
-        """Return the later of two moments."""
+    def latest(self, *moments: str) -> str:
+        """Return the latest of two or more moments."""
 
     def rank(self, moment: str, priority: str = "priority", lifo: str = "lifo") -> str:
         """Return the rank under the moment, by the priority and lifo of the row, or by other expressions."""

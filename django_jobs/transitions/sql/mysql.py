@@ -38,8 +38,8 @@ class MySQL(Dialect):
     def epoch(self, moment: str) -> str:
         return f"(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {moment}) / 1000000e0)"
 
-    def latest(self, first: str, second: str) -> str:
-        return f"GREATEST({first}, {second})"
+    def latest(self, *moments: str) -> str:
+        return f"GREATEST({', '.join(moments)})"
 
     def id_parameter(self, value: UUID | None) -> Any:
         if value is None:

@@ -30,8 +30,8 @@ class PostgreSQL(Dialect):
     def epoch(self, moment: str) -> str:
         return f"EXTRACT(EPOCH FROM {moment})::float8"
 
-    def latest(self, first: str, second: str) -> str:
-        return f"GREATEST({first}, {second})"
+    def latest(self, *moments: str) -> str:
+        return f"GREATEST({', '.join(moments)})"
 
     def id_parameter(self, value: UUID | None) -> Any:
         return value
@@ -51,12 +51,15 @@ class PostgreSQL(Dialect):
         return column if value else f"NOT {column}"
 
     def connection_counts(self) -> tuple[int, int] | None:
-        ((count, limit),) = self.query(
+        ((count, limit, pid),) = self.query(
             # pg_stat_activity shows all sessions to few users only.
             "SELECT (SELECT SUM(numbackends) FROM pg_stat_database), "
-            "CURRENT_SETTING('max_connections')::int - CURRENT_SETTING('superuser_reserved_connections')::int"
+            "CURRENT_SETTING('max_connections')::int - CURRENT_SETTING('superuser_reserved_connections')::int, "
+            "pg_backend_pid()"
         )
-        return int(count), int(limit)
+        # Who promised another process is a PgBouncer: of its clients the server does not know.
+        is_direct = pid == self.connection.connection.info.backend_pid
+        return (int(count), int(limit)) if is_direct else None
 
     def update(
         self,

@@ -22,7 +22,8 @@ class SQLite(Dialect):
     now = f"strftime({_FORMAT}, 'now')"
 
     def later(self, seconds: str) -> str:
-        return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {seconds}))"
+        start = "'now'" if self.now == SQLite.now else self.now
+        return f"strftime({_FORMAT}, {start}, printf('%%+.3f seconds', {seconds}))"
 
     def ticks(self, moment: str) -> str:
         ticks = f"CAST(ROUND((julianday({moment}) - {_ORIGIN_JULIAN_DAY}) * {86_400 * TICKS_PER_SECOND}) AS INTEGER)"
@@ -32,8 +33,8 @@ class SQLite(Dialect):
     def epoch(self, moment: str) -> str:
         return f"(ROUND((julianday({moment}) - {_UNIX_JULIAN_DAY}) * 86400000) / 1000)"
 
-    def latest(self, first: str, second: str) -> str:
-        return f"MAX({first}, {second})"
+    def latest(self, *moments: str) -> str:
+        return f"MAX({', '.join(moments)})"
 
     def id_parameter(self, value: UUID | None) -> Any:
         return None if value is None else value.hex

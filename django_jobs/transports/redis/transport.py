@@ -13,9 +13,10 @@ from django_jobs import clock
 from django_jobs.conf import SETTING
 from django_jobs.definitions.rank import BAND_SIZE, BANDS, TICKS_PER_SECOND, ticks
 from django_jobs.errors import TransportError
-from django_jobs.transports.base import Bell, Taken, Transport
+from django_jobs.transports.base import Bell, ServerFacts, Taken, Transport
 from django_jobs.transports.redis import scripts
-from django_jobs.transports.redis.connection import HURRIED, PATIENT, Answer, Patience, connect
+from django_jobs.transports.redis.addresses import connect
+from django_jobs.transports.redis.connection import HURRIED, PATIENT, Answer, Patience
 from django_jobs.transports.redis.keys import Keys
 
 # One command shall not keep a server from everybody else for more than about a millisecond.
@@ -39,8 +40,8 @@ class RedisTransport(Transport):
 
     def __init__(self, address: str, prefix: str) -> None:
         """Prepare for `address`. Connects to nothing. Raises ConfigurationError."""
-        self._server = connect(address)
         self._keys = Keys(prefix)
+        self._server = connect(address, self._keys.epoch)
         self._own_wake = self._keys.process_wake(uuid4())
         self._broken_until = float("-inf")
 
@@ -122,6 +123,9 @@ class RedisTransport(Transport):
 
     def describe(self) -> str:
         return self._server.describe()
+
+    def facts(self) -> ServerFacts:
+        return self._server.facts()
 
     def close(self) -> None:
         self._server.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import django
 
+from django_jobs.worker.connections import leave_pools
 from django_jobs.worker.interpreters import handed
 
 
@@ -24,6 +25,7 @@ def main() -> None:
     # Where a body was when it crashed stands in the log of its job.
     faulthandler.enable(all_threads=False)
     django.setup()
+    leave_pools()
 
     # Needs the models, so not before the apps are ready.
     from django_jobs.worker.sandbox.messages import Channel
