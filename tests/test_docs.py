@@ -7,6 +7,7 @@ import runpy
 import shlex
 import sys
 import textwrap
+import tomllib
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,8 @@ from django.core.management import get_commands, load_command_class
 
 from django_jobs.compat import task_backends
 from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.definitions.options import ON_JOB_ALONE, OPTION_NAMES
+from django_jobs.testing import drain
 from django_jobs.worker.standing import LONGEST_ROUND_SECONDS
 from django_jobs.worker.supervisor import LONGEST_END_SECONDS
 from tests.bells import transport
@@ -30,15 +33,35 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), ROOT / "example_project" / "README.md", *DOCS.rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+# The comment stands above code of another system, and says with what it was tried: it is shown here, and not run.
+BLOCK = re.compile(r"(?:^<!-- tried with (\S+) -->\n)?^( *)```(\w+)\n(.*?)^\2```$", re.MULTILINE | re.DOTALL)
+EDGE = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
+# What a test below looks at, and what is printed.
+LANGUAGES = {"python", "console", "dockerfile", "ini", "yaml", "text"}
+KNOWN_LINE = re.compile(
+    r"python manage\.py |django-admin |python -m tests\.|pytest$|(\.venv/bin/)?tox run -e |"
+    r"(\.venv/bin/|python -m )?pip install |python3 -m venv \.venv$|\. \.venv/bin/activate$|cd \w+$"
+)
+MODULE = re.compile(r"python -m (tests[.\w]*)([^`\n]*)")
+EXTRAS = re.compile(r"(?:clone|django-durable-jobs|')\.?\[([\w,-]+)\]")
 COMMAND_LIST = re.compile(r'\["python", "manage\.py", ([^\]\n]*)\]')
 COMMAND = re.compile(r"(?:manage\.py|django-admin) (\w[^`\n]*)")
 ENVIRONMENT = re.compile(r"tox run -e (\S+?)[`\s]")
 
 
-def parametrized_by_page(pattern):
-    """Run a test for each page with all that the pattern finds there; there must be some in all."""
-    found = {page.relative_to(ROOT).as_posix(): pattern.findall(page.read_text()) for page in PAGES}
+def blocks(language):
+    """Find the blocks of a page that are in a language and ours."""
+
+    def find(text):
+        found = BLOCK.findall(text)
+        return [textwrap.dedent(code) for tried, _, named, code in found if named == language and not tried]
+
+    return find
+
+
+def parametrized_by_page(find):
+    """Run a test for each page with all that is found there; there must be some in all."""
+    found = {page.relative_to(ROOT).as_posix(): find(page.read_text()) for page in PAGES}
     found = {page: matches for page, matches in found.items() if matches}
     assert found
     return pytest.mark.parametrize("matches", found.values(), ids=found.keys())
@@ -49,10 +72,6 @@ def anchors_of(page):
     return {
         re.sub(r"[^\w\- ]", "", each).strip().lower().replace(" ", "-") for each in HEADING.findall(page.read_text())
     }
-
-
-def programs(matches):
-    return [ast.parse(textwrap.dedent(program)) for _, program in matches]
 
 
 def test_the_page_of_settings_is_current():
@@ -75,9 +94,19 @@ def test_no_link_between_pages_is_broken():
     assert targets
 
 
-@parametrized_by_page(PYTHON)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_block_of_a_page_is_looked_at(page):
+    text = page.read_text()
+    found = BLOCK.findall(text)
+    assert len(EDGE.findall(text)) == 2 * len(found), "a fence without a language, or without an end"
+    assert {language for tried, _, language, _ in found if not tried} <= LANGUAGES
+    versions = [name_and_version.split("==")[1] for name_and_version, *_ in found if name_and_version]
+    assert [version for version in versions if version not in BLOCK.sub("", text)] == []
+
+
+@parametrized_by_page(blocks("python"))
 def test_python_on_a_page_is_python_and_imports_what_exists(matches):
-    for program in programs(matches):
+    for program in map(ast.parse, matches):
         for node in ast.walk(program):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("django_jobs"):
                 module = import_module(node.module)
@@ -85,7 +114,7 @@ def test_python_on_a_page_is_python_and_imports_what_exists(matches):
 
 
 @pytest.mark.django_db(transaction=True)
-@parametrized_by_page(PYTHON)
+@parametrized_by_page(blocks("python"))
 def test_python_on_a_page_runs_from_top_to_bottom(matches, transport, monkeypatch):
     page = ModuleType("orders.jobs")
     # What a page adds to a project's settings, and imports again from the module that it shows.
@@ -94,20 +123,22 @@ def test_python_on_a_page_runs_from_top_to_bottom(matches, transport, monkeypatc
     # Pages speak of the Django of today; before 6.0 a backport stands for it.
     monkeypatch.setitem(sys.modules, "django.tasks", sys.modules[task_backends.__class__.__module__])
     monkeypatch.setitem(sys.modules, "orders.jobs", page)
-    for program in programs(matches):
+    for program in map(ast.parse, matches):
         exec(compile(program, "<page>", "exec"), vars(page))  # noqa: S102 (our own pages)
+    # The bodies too, of all that the page has enqueued. An item of a batch is failed on purpose.
+    assert [job.error for job in drain() if job.error and "BatchItemFailed" not in job.error] == []
 
 
-@parametrized_by_page(PYTHON)
+@parametrized_by_page(blocks("python"))
 def test_settings_on_a_page_are_accepted(matches, settings):
-    for program in programs(matches):
+    for program in map(ast.parse, matches):
         for node in program.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DJANGO_JOBS":
                 settings.DJANGO_JOBS = eval(ast.unparse(node.value), {"os": os})  # noqa: S307 (our own pages)
                 get_settings()
 
 
-@parametrized_by_page(COMMAND)
+@parametrized_by_page(COMMAND.findall)
 def test_commands_on_a_page_exist_with_their_options(matches):
     for match in matches:
         name, *arguments = shlex.split(match)
@@ -115,7 +146,28 @@ def test_commands_on_a_page_exist_with_their_options(matches):
         command.create_parser("manage.py", name).parse_args(arguments)
 
 
-@parametrized_by_page(COMMAND_LIST)
+@parametrized_by_page(blocks("console"))
+def test_what_is_typed_on_a_page_is_of_a_kind_that_is_looked_at(matches):
+    for line in "".join(matches).splitlines():
+        assert line.startswith("$ ")
+        assert [command for command in line[2:].split(" && ") if not KNOWN_LINE.match(command)] == []
+
+
+@parametrized_by_page(MODULE.findall)
+def test_modules_on_a_page_exist_with_their_options(matches):
+    for name, arguments in matches:
+        path = ROOT.joinpath(*name.split("."))
+        source = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+        assert [each for each in re.findall(r"--\w[\w-]*", arguments) if f'"{each}"' not in source] == []
+
+
+@parametrized_by_page(EXTRAS.findall)
+def test_extras_on_a_page_exist(matches):
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {each for match in matches for each in match.split(",")} <= known.keys()
+
+
+@parametrized_by_page(COMMAND_LIST.findall)
 def test_commands_that_a_container_runs_exist_with_their_options(matches):
     for match in matches:
         name, *arguments = ast.literal_eval(f"[{match}]")
@@ -133,7 +185,18 @@ def test_the_systemd_unit_is_one(tmp_path):
     assert float(service["WatchdogSec"]) > LONGEST_ROUND_SECONDS
 
 
-@parametrized_by_page(ENVIRONMENT)
+def test_the_overview_leads_to_all_pages_in_the_order_of_the_menu():
+    menu = re.findall(r"([\w/-]+\.md)$", (ROOT / ".mkdocs.yml").read_text(), re.MULTILINE)
+    overview = [target for target, _ in LINK.findall((DOCS / "README.md").read_text())]
+    assert overview == [page for page in menu[1:] if not re.match(r"decisions/\d", page)]
+
+
+def test_the_table_of_options_has_all_of_them():
+    rows = re.findall(r"^\| (`.+?) \|", (DOCS / "getting-started.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted([*OPTION_NAMES, *ON_JOB_ALONE])
+
+
+@parametrized_by_page(ENVIRONMENT.findall)
 def test_environments_on_a_page_exist(matches):
     known = ConfigParser(interpolation=None)
     known.read(ROOT / "tox.ini")
