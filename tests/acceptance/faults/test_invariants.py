@@ -44,8 +44,7 @@ def with_runs(*runs: Run) -> History:
 
 
 # A process was paused between a claim and its body: that begins beside the one of whoever has the job now.
-LATE = with_runs(run(TWO, 5.5, 5.8, key="k"))
-LATE.runs.remove(GOOD.runs[1])
+LATE = replace(GOOD, runs=[*(each for each in GOOD.runs if each.ended), run(TWO, 5.5, 5.8, key="k")])
 
 BROKEN = {
     "a committed job is gone": ("nothing_is_lost", replace(GOOD, committed=GOOD.committed | {uuid4()})),
