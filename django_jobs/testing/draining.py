@@ -113,14 +113,7 @@ class Drain:
         while claims := as_committed(partial(in_transaction, self._using, self._claim)):
             if self._attempts.total() >= self._limit:
                 self._give_up(claims)
-            if get_spec(claims[0].name).batch is None:
-                self._run_together(claims)
-                continue
-            groups, refused = by_kind(claims)
-            for group in groups.values():
-                self._run_together(group)
-            present = clock.monotonic()
-            self._write([Ended(claim, outcome, present, present) for claim, outcome in refused])
+            self._run(claims)
 
     def _claim(self) -> list[Claim]:
         """Claim the job that is next, and of one that runs in batches as many more as its body takes."""
@@ -148,16 +141,27 @@ class Drain:
         jobs: JobQuerySet = Job.objects.using(self._using).filter(name__in=self._incarnation.names)
         return jobs.filter(queue_name__in=self._watch.open_queues())
 
+    def _run(self, claims: Sequence[Claim]) -> None:
+        if get_spec(claims[0].name).batch is None:
+            self._run_together(claims)
+            return
+        kinds, refused = by_kind(claims)
+        for alike in kinds.values():
+            self._run_together(alike)
+        present = clock.monotonic()
+        self._end([Ended(*each, present, present) for each in refused])
+
     def _run_together(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            self._attempts[claim.id] += 1
-            self._names[claim.name] += 1
         started = clock.monotonic()
         outcomes = _outcomes(claims)
         finished = clock.monotonic()
-        self._write([Ended(*each, started, finished) for each in zip(claims, outcomes, strict=True)])
+        self._end([Ended(*each, started, finished) for each in zip(claims, outcomes, strict=True)])
 
-    def _write(self, ended: Sequence[Ended]) -> None:
+    def _end(self, ended: Sequence[Ended]) -> None:
+        """Write down what an attempt of each of these came to."""
+        for each in ended:
+            self._attempts[each.claim.id] += 1
+            self._names[each.claim.name] += 1
         settled = as_committed(partial(self._settle, ended))
         if any(each.outcome == GivenBack(begun=True) for each, _ in settled.written):
             # What interrupted the body was meant for whoever runs the test.

@@ -156,6 +156,11 @@ def by_kind(items):
     Group.objects.create(name="+".join(item.args[0] for item in items))
 
 
+@job(name="testing.alike", batch=Batch(size=9, wait=60, alike="to"))
+def alike(items):
+    Group.objects.create(name="+".join(item.args[0] for item in items))
+
+
 @job(name="testing.shut_in", sandbox=True)
 def shut_in(name: str) -> None:
     Group.objects.create(name=name)

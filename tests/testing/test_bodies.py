@@ -97,8 +97,15 @@ class Bodies(JobsTestMixin):
     def test_members_of_a_batch_are_alike_and_one_of_no_kind_fails_alone(self):
         jobs = [samples.by_kind.enqueue(name) for name in ("a", "b", "A", "none")]
         Job.objects.filter(pk=jobs[-1].pk).update(arguments="[[null],{}]")
-        assert states(sorted(drain(), key=jobs.index)) == ["successful"] * 3 + ["failed"]
+        drain()
+        assert states(Job.objects.get(pk=job.pk) for job in jobs) == ["successful"] * 3 + ["failed"]
         assert effects() == ["a+A", "b"]
+
+    def test_only_alike_jobs_share_a_body(self):
+        for name, to in (("a", 1), ("b", 2), ("c", 1)):
+            samples.alike.enqueue(name, to=to)
+        assert states(drain()) == ["successful"] * 3
+        assert effects() == ["a+c", "b"]
 
     def test_a_body_with_a_sandbox_runs_here(self):
         samples.shut_in.enqueue("a")

@@ -105,7 +105,10 @@ def no_key_runs_twice_at_once(history: History) -> Iterator[str]:
     for key, runs in _by_key(history.runs).items():
         for earlier, later in pairwise(runs):
             over = earlier.ended is not None and earlier.ended <= later.began
-            died = any(_between(at, earlier.began, later.began) for at in deaths[earlier.job])
+            # Of a claim that was dead already only the body begins: when its process is no longer paused.
+            is_late = later.job == earlier.job and later.start < earlier.start
+            since = float("-inf") if is_late else earlier.began
+            died = any(_between(at, since, later.began) for at in deaths[earlier.job])
             if not over and not died and not _runs_anew(history, earlier, later):
                 yield f"{key} began at {later} while {earlier} ran, and no death is on record between them"
 

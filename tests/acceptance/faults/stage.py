@@ -138,7 +138,8 @@ class Stage:
         with self.client() as client:
             keys = {key.decode(errors="replace") for key in client.scan_iter()}
             keys = {key for key in keys if key.removeprefix(start).partition(":")[0] not in kept}
-            return {key for key in keys if not (key.startswith(f"{start}batch:") and client.ttl(key) > 0)}
+            # -1: it never expires.
+            return {key for key in keys if not key.startswith(f"{start}batch:") or client.ttl(key) == -1}
 
 
 def create_database(server: Server) -> None:

@@ -43,6 +43,10 @@ def with_runs(*runs: Run) -> History:
     return replace(GOOD, runs=[*GOOD.runs, *runs])
 
 
+# A process was paused between a claim and its body: that begins beside the one of whoever has the job now.
+LATE = with_runs(run(TWO, 5.5, 5.8, key="k"))
+LATE.runs.remove(GOOD.runs[1])
+
 BROKEN = {
     "a committed job is gone": ("nothing_is_lost", replace(GOOD, committed=GOOD.committed | {uuid4()})),
     "a job never ends": ("nothing_is_lost", with_row(ONE, state=State.READY)),
@@ -54,6 +58,10 @@ BROKEN = {
     "a job starts beside itself before its worker counts as dead": (
         "no_key_runs_twice_at_once",
         replace(GOOD, interruptions=[Interruption(job=TWO, outcome=STALLED, at=5.5)]),
+    ),
+    "a job starts late beside itself, and its worker was not dead": (
+        "no_key_runs_twice_at_once",
+        replace(LATE, interruptions=[Interruption(job=TWO, outcome=STALLED, at=6)]),
     ),
     "a claim runs two bodies": ("no_start_begins_twice", with_runs(run(ONE, 3, 4, pid=8))),
     "an atomic job has two effects": ("atomic_jobs_leave_one_effect", replace(GOOD, effects={THREE: 2})),
@@ -81,8 +89,9 @@ BROKEN = {
 }
 
 
-def test_a_good_history_breaks_nothing():
-    assert violations(GOOD) == []
+@pytest.mark.parametrize("history", [GOOD, LATE], ids=["good", "late"])
+def test_a_good_history_breaks_nothing(history: History):
+    assert violations(history) == []
 
 
 @pytest.mark.parametrize(("invariant", "history"), BROKEN.values(), ids=BROKEN)

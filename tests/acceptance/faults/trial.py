@@ -91,9 +91,7 @@ class Trials:
         over_at = monotonic()
         _wait_for_the_end(load)
         report.recovery_seconds = monotonic() - over_at
-        with suppress(AssertionError):
-            wait_until(lambda: not stage.left_in_redis(), CLEAN_SECONDS)
-        history = load.history(stage.left_in_redis())
+        history = load.history(_left_after_a_while(stage))
         report.jobs = len(history.rows)
         report.violations = violations(history) + self._changed_since()
         load.ended_before = {id: row for id, row in history.rows.items() if row.state in ENDED}
@@ -115,6 +113,20 @@ class Trials:
         stage, self._stage, self._last = self._stage, None, None
         if stage is not None:
             stage.__exit__(None, None, None)
+
+
+def _left_after_a_while(stage: Stage) -> set[str]:
+    """Return what stays in Redis. Who was declared dead late still has its bells rung once more, and they are taken."""
+    left: set[str] = set()
+
+    def is_clean() -> bool:
+        nonlocal left
+        left = stage.left_in_redis()
+        return not left
+
+    with suppress(AssertionError):
+        wait_until(is_clean, CLEAN_SECONDS)
+    return left
 
 
 def _wait_for_the_end(load: Load) -> None:
