@@ -10,9 +10,9 @@ PAGE = ROOT / "docs" / "settings.md"
 HEAD = """\
 # Settings
 
-All of them are optional and stand in one dictionary, `DJANGO_JOBS`. Times are in seconds, sizes in bytes. A name that
-does not exist is an error, and so is a value that cannot work. `manage.py check` says so, and what you may have meant;
-[checks](checks.md) lists all that it tells.
+Which settings are there, and what holds if you say nothing? All of them are optional and stand in one dictionary,
+`DJANGO_JOBS`. Times are in seconds, sizes in bytes. A name that does not exist is an error, and so is a value that
+cannot work. `manage.py check` says so, and what you may have meant; [checks](checks.md) lists all that it tells.
 
 ```python
 DJANGO_JOBS = {
