@@ -1,9 +1,9 @@
 """@job: turns a function into a handle that can be called, changed by .using() and enqueued."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, Unpack, overload
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -15,29 +15,33 @@ from django_jobs.definitions.options import OPTION_NAMES, UNSET, JobOptions, mak
 from django_jobs.definitions.registry import DEFAULT_QUEUE, JobSpec, register
 from django_jobs.definitions.requests import JobRequest
 from django_jobs.definitions.sandbox import Sandbox
+from django_jobs.definitions.signatures import Arguments, CallKeywords, DecoratorKeywords, Result, Returned, Value
 from django_jobs.execution.context import JobContext
 from django_jobs.execution.items import BatchItem
 
 if TYPE_CHECKING:
     from django_jobs.models import Job
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True, slots=True)
-class JobFunction(Generic[Arguments, Result]):
+class JobFunction(Generic[Arguments, Returned, Result]):
     """The handle that @job gives back."""
 
     spec: JobSpec
     # What .using() says; laid over what the decorator says.
     options: JobOptions = JobOptions()
 
-    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, parameters: object) -> type["JobFunction"]:
+            """Only type checkers read the parameters; a TypeVar has a default since Python 3.13."""
+            return cls
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
         """Run the function here and now, as if it were not decorated."""
         return self.spec.function(*args, **kwargs)  # type: ignore[no-any-return]
 
-    def using(self, **options: Any) -> "JobFunction[Arguments, Result]":
+    def using(self, **options: Unpack[CallKeywords]) -> "JobFunction[Arguments, Returned, Result]":
         """Return a handle with other options; None takes back what an earlier .using() said.
 
         Options: queue_name, priority, lifo, run_after and expires (datetime, timedelta or seconds), max_attempts,
@@ -52,7 +56,7 @@ class JobFunction(Generic[Arguments, Result]):
         """Return a request for this call, not stored. Raises InvalidArguments for a call that does not fit."""
         return JobRequest(self.spec, args, kwargs, self.options)
 
-    def enqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job":
+    def enqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job[Result]":
         """Store the call as a job, in the caller's transaction, and return its row.
 
         With a key that is taken (idempotency_key, deduplicate): the row that has it; `.created` tells. Raises
@@ -62,7 +66,7 @@ class JobFunction(Generic[Arguments, Result]):
 
         return enqueue(self.request(*args, **kwargs))
 
-    async def aenqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job":
+    async def aenqueue(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> "Job[Result]":
         """Store the call as a job; see `enqueue`."""
         return await sync_to_async(self.enqueue)(*args, **kwargs)
 
@@ -117,20 +121,20 @@ class JobFunction(Generic[Arguments, Result]):
 
         return task_backends[self.backend]
 
-    def get_result(self, result_id: object) -> "Job":
+    def get_result(self, result_id: object) -> "Job[Result]":
         """Return the job of this id. Raises Django's TaskResultDoesNotExist, and TaskResultMismatch for another's."""
         from django_jobs.compat import TaskResultDoesNotExist, TaskResultMismatch
         from django_jobs.models import Job
 
         try:
-            job = Job.objects.using(get_settings().DATABASE).get(pk=UUID(str(result_id)))
+            job: Job[Any] = Job.objects.using(get_settings().DATABASE).get(pk=UUID(str(result_id)))
         except (ValueError, Job.DoesNotExist):
             raise TaskResultDoesNotExist(result_id) from None
         if job.name != self.spec.name:
             raise TaskResultMismatch(f"Task does not match (received {job.name!r})")
         return job
 
-    async def aget_result(self, result_id: object) -> "Job":
+    async def aget_result(self, result_id: object) -> "Job[Result]":
         """Return the job of this id; see `get_result`."""
         return await sync_to_async(self.get_result)(result_id)
 
@@ -146,14 +150,73 @@ class JobFunction(Generic[Arguments, Result]):
         return f"<job {self.spec.name}>"
 
 
-@overload
-def job(function: Callable[Arguments, Result], /) -> JobFunction[Arguments, Result]: ...
+class Decorator(Protocol):
+    """What `@job(...)` gives back."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Arguments, Coroutine[Any, Any, Value]], /
+    ) -> JobFunction[Arguments, Coroutine[Any, Any, Value], Value]: ...
+
+    @overload
+    def __call__(self, function: Callable[Arguments, Returned], /) -> JobFunction[Arguments, Returned]: ...
+
+
+class ContextDecorator(Protocol):
+    """What `@job(takes_context=True)` gives back: callers do not pass the context."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[JobContext, Arguments], Coroutine[Any, Any, Value]], /
+    ) -> JobFunction[Arguments, Coroutine[Any, Any, Value], Value]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[JobContext, Arguments], Returned], /
+    ) -> JobFunction[Arguments, Returned]: ...
+
+
+class BatchDecorator(Protocol):
+    """What `@job(batch=...)` gives back: the function returns nothing, or a list of what each item comes to."""
+
+    @overload
+    def __call__(self, function: Callable[[list[BatchItem]], None], /) -> JobFunction[..., None]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[BatchItem]], Coroutine[Any, Any, None]], /
+    ) -> JobFunction[..., Coroutine[Any, Any, None], None]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[BatchItem]], Coroutine[Any, Any, list[Value]]], /
+    ) -> JobFunction[..., Coroutine[Any, Any, list[Value]], Value]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[BatchItem]], list[Value]], /
+    ) -> JobFunction[..., list[Value], Value]: ...
 
 
 @overload
 def job(
-    *, batch: Batch, name: str | None = None, sensitive: Iterable[str] = (), **options: Any
-) -> Callable[[Callable[[list[BatchItem]], Result]], JobFunction[..., Result]]: ...
+    function: Callable[Arguments, Coroutine[Any, Any, Value]], /
+) -> JobFunction[Arguments, Coroutine[Any, Any, Value], Value]: ...
+
+
+@overload
+def job(function: Callable[Arguments, Returned], /) -> JobFunction[Arguments, Returned]: ...
+
+
+@overload
+def job(
+    *,
+    batch: Batch,
+    name: str | None = None,
+    aliases: Iterable[str] = (),
+    sensitive: Iterable[str] = (),
+    **options: Unpack[DecoratorKeywords],
+) -> BatchDecorator: ...
 
 
 @overload
@@ -165,8 +228,8 @@ def job(
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     sandbox: bool | Sandbox = False,
-    **options: Any,
-) -> Callable[[Callable[Concatenate[JobContext, Arguments], Result]], JobFunction[Arguments, Result]]: ...
+    **options: Unpack[DecoratorKeywords],
+) -> ContextDecorator: ...
 
 
 @overload
@@ -178,8 +241,8 @@ def job(
     sensitive: Iterable[str] = (),
     atomic: bool = False,
     sandbox: bool | Sandbox = False,
-    **options: Any,
-) -> Callable[[Callable[Arguments, Result]], JobFunction[Arguments, Result]]: ...
+    **options: Unpack[DecoratorKeywords],
+) -> Decorator: ...
 
 
 def job(

@@ -146,7 +146,7 @@ def test_callables_stay_with_the_function_and_out_of_the_options():
     assert handle.spec.options == type(handle.spec.options)()
     for option in ("backoff", "idempotency_key"):
         with pytest.raises(InvalidOption, match=option):
-            handle.using(**{option: backoff})
+            handle.using(**{option: backoff})  # type: ignore[arg-type]
 
 
 def test_one_decorator_may_make_several_jobs():
@@ -200,7 +200,7 @@ def test_a_class_that_is_to_be_retried_and_not_to_be_retried_is_refused():
 @pytest.mark.parametrize("option", ["retry_on", "no_retry_on", "sensitive", "takes_context", "name"])
 def test_what_belongs_to_the_function_is_refused_in_a_call(option):
     with pytest.raises(InvalidOption, match=rf"samples\.note\.using\(\): the option '{option}' goes on @job alone"):
-        note.using(**{option: ValueError})
+        note.using(**{option: ValueError})  # type: ignore[arg-type]
 
 
 def test_a_job_is_known_by_the_names_that_it_had_before():
@@ -241,4 +241,4 @@ def test_an_alias_that_another_function_has_is_told_to_go():
 
 def test_an_alias_goes_on_the_decorator_alone():
     with pytest.raises(InvalidOption, match="'aliases' goes on @job alone"):
-        job(name="shop.three")(nothing).using(aliases=["x"])
+        job(name="shop.three")(nothing).using(aliases=["x"])  # type: ignore[call-arg]

@@ -38,13 +38,15 @@ def test_options_keep_the_signature() -> None:
 
 
 if TYPE_CHECKING:
-    assert_type(add.enqueue(1), Job)
+    assert_type(add.enqueue(1), Job[int])
+    assert_type(add.enqueue(1).wait(), int)
     assert_type(enqueue_many([add.request(1), shout.request("a")]), list[Job])
-    handle: JobFunction[[float], Coroutine[Any, Any, bool]] = think
+    handle: JobFunction[[float], Coroutine[Any, Any, bool], bool] = think
 
     async def check() -> None:
         assert_type(await think(1.0), bool)
-        assert_type(await think.aenqueue(1.0), Job)
+        assert_type(await think.aenqueue(1.0), Job[bool])
+        assert_type(await (await think.aenqueue(1.0)).await_result(), bool)
 
     add.enqueue("1")  # type: ignore[arg-type]
     add.enqueue()  # type: ignore[call-arg]

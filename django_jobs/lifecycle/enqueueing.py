@@ -41,7 +41,7 @@ TRIES = 3
 _DEFAULTS = {field.attname: field.get_default() for field in Job._meta.concrete_fields}
 
 
-def enqueue(request: JobRequest) -> Job:
+def enqueue(request: JobRequest) -> Job[Any]:
     """Store one job and return its row; with an idempotency key that is taken, the row that has it.
 
     `created` of the row tells which. Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict, EnqueueRace.

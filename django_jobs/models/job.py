@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -25,20 +25,41 @@ if TYPE_CHECKING:
     from django_jobs.models.report import LogLine
 
 # What Django's Tasks framework calls them; all others are READY.
-STATUS = {State.RUNNING: "RUNNING", State.SUCCESSFUL: "SUCCESSFUL", State.FAILED: "FAILED", State.CANCELLED: "FAILED"}
+STATUS: dict[str, str] = {
+    State.RUNNING: "RUNNING",
+    State.SUCCESSFUL: "SUCCESSFUL",
+    State.FAILED: "FAILED",
+    State.CANCELLED: "FAILED",
+}
 # The deduplication slot of the row that holds its key.
 HOLDER = UUID(int=0)
 
 JobManager = JobsManager.from_queryset(JobQuerySet)
 
 
-class Job(Row):
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # What the function returns, which a plain `Job` leaves open: not Any, for of a Job[Any] mypy forgets all fields.
+    Result = TypeVar("Result", covariant=True, default=object)
+
+    class JobRow(Row, Generic[Result]):
+        class Meta:
+            abstract = True
+else:
+    # No Generic: it would stand among the bases in the migration.
+    JobRow, Result = Row, Any
+
+
+class Job(JobRow[Result]):
     """One job. Written by the verbs alone: saving a changed instance would pass by every guard."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = NameField(_("name"), max_length=200)
-    queue_name = NameField(_("queue"), max_length=100)
-    state = NameField(_("state"), max_length=10, choices=State.choices, default=State.READY)
+    name: "models.CharField[str, str]" = NameField(_("name"), max_length=200)
+    queue_name: "models.CharField[str, str]" = NameField(_("queue"), max_length=100)
+    state: "models.CharField[str, str]" = NameField(
+        _("state"), max_length=10, choices=State.choices, default=State.READY
+    )
 
     # Order and time. `rank` is computed from the three before it, see definitions/rank.py.
     priority = models.SmallIntegerField(_("priority"), default=0)
@@ -71,7 +92,7 @@ class Job(Row):
     max_stalls = models.PositiveSmallIntegerField(_("most stalls"), default=3)
     backoff = models.CharField(_("backoff"), max_length=200, blank=True, default="")
 
-    group = NameField(_("group"), max_length=200, blank=True, default="")
+    group: "models.CharField[str, str]" = NameField(_("group"), max_length=200, blank=True, default="")
 
     # The call and what came of it. JSON as text: a jsonb column would change numbers and the order of keys.
     arguments = models.TextField(_("arguments"))
@@ -219,11 +240,12 @@ class Job(Row):
         return STATUS.get(self.state, "READY")
 
     @property
-    def return_value(self) -> Any:
+    def return_value(self) -> Result:
         """What the function returned. Raises ValueError for a job that has not succeeded."""
         if self.state != State.SUCCESSFUL:
             raise ValueError("Task failed" if self.is_finished else "Task has not finished yet")
-        return self.result
+        result: Result = self.result
+        return result
 
     def refresh(self) -> None:
         """Read the row again."""
@@ -233,18 +255,20 @@ class Job(Row):
         """Read the row again; see `refresh`."""
         await sync_to_async(self.refresh)()
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> Result:
         """Wait until the job has ended, at most `timeout` seconds, and return its result.
 
         Looks at the row, at first after milliseconds and then once a second. Raises JobFailed, JobCancelled,
         TimeoutError (the job goes on), DoesNotExist if the job is removed, and TransactionManagementError inside of
         a transaction, where the end could never be seen.
         """
-        return awaiting.wait(self, timeout)
+        result: Result = awaiting.wait(self, timeout)
+        return result
 
-    async def await_result(self, timeout: float | None = None) -> Any:
+    async def await_result(self, timeout: float | None = None) -> Result:
         """Wait as `wait` does. However many jobs a process awaits, it asks for all of them at once."""
-        return await awaiting.await_result(self, timeout)
+        result: Result = await awaiting.await_result(self, timeout)
+        return result
 
     @property
     def progress(self) -> Progress | None:

@@ -155,7 +155,7 @@ def test_a_stored_value_that_no_longer_fits_fails_and_says_so():
 
 def test_a_sensitive_value_is_not_in_the_message():
     @job(name="definitions.annotated", sensitive=["value"])
-    def function(value: date): ...
+    def function(value: date) -> None: ...
 
     with pytest.raises(InvalidArguments, match="which its value is not") as caught:
         function.request("s3cret")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs import Batch, job
+from django_jobs import Batch, BatchItem, job
 from django_jobs.definitions.arguments import encode_call
 from django_jobs.definitions.batches import MOST_MEMBERS, likeness
 from django_jobs.errors import InvalidArguments, InvalidOption
@@ -114,14 +114,14 @@ def test_the_function_of_a_batch_takes_a_list_and_nothing_else(function):
 
 def test_each_item_is_enqueued_with_arguments_of_its_own_and_a_plain_call_is_a_plain_call():
     @job(name="batches.declared", batch=Batch(size=2))
-    def declared(items: list[Any]) -> int:
-        return len(items)
+    def declared(items: list[BatchItem]) -> list[int]:
+        return [len(items)]
 
     request = declared.request("one", copies=2)
     assert (request.args, request.kwargs) == (("one",), {"copies": 2})
-    assert declared([1, 2, 3]) == 3
+    assert declared([1, 2, 3]) == [3]
 
 
 def test_a_batch_is_no_option_of_a_call():
     with pytest.raises(InvalidOption, match="the option 'batch' goes on @job alone"):
-        job(name="batches.declared")(index).using(batch=Batch())
+        job(name="batches.declared")(index).using(batch=Batch())  # type: ignore[call-arg]

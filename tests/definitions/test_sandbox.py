@@ -50,7 +50,7 @@ def test_a_limit_that_cannot_work_is_refused_where_it_is_written(limits, message
 
 def test_a_sandbox_goes_on_the_decorator_alone():
     with pytest.raises(InvalidOption, match=r"the option 'sandbox' goes on @job alone"):
-        job(name="sandbox.body")(body).using(sandbox=True)
+        job(name="sandbox.body")(body).using(sandbox=True)  # type: ignore[call-arg]
 
 
 def test_what_a_job_leaves_out_is_as_the_settings_say(settings):

@@ -84,7 +84,7 @@ def test_a_callable_on_the_decorator_makes_the_key_of_the_arguments():
 
 def test_a_key_belongs_to_the_name_of_its_job_and_looks_alike_is_not_alike():
     keys = ["7", "７", "7 ", "Feed", "feed", "é", "e"]  # noqa: RUF001 (that is the point)
-    jobs = [note.using(deduplicate=Deduplicate(key=key)).enqueue() for key in keys]
+    jobs: list[Job] = [note.using(deduplicate=Deduplicate(key=key)).enqueue() for key in keys]
     jobs += [mail.using(deduplicate=Deduplicate(key="7")).enqueue("a@example.org"), note.enqueue()]
     assert all(each.created for each in jobs)
 
@@ -480,7 +480,8 @@ def test_what_cannot_work_is_refused_where_it_is_written(values, words):
 
 
 def test_other_kinds_of_values_are_refused():
-    for value in ("feed 7", True, {"key": "feed 7"}):
+    values: list[Any] = ["feed 7", True, {"key": "feed 7"}]
+    for value in values:
         with pytest.raises(InvalidOption, match=r"deduplicate must be Deduplicate"):
             note.using(deduplicate=value)
     with pytest.raises(InvalidOption, match="callable as its key, which goes on @job"):

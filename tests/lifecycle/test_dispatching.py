@@ -55,7 +55,7 @@ def test_without_a_transaction_the_bell_rings_at_once(transport):
 
 def test_a_transaction_rings_once_whatever_it_enqueued(transport):
     with transaction.atomic():
-        jobs = [note.enqueue(), mail.enqueue("a@example.org")]
+        jobs: list[Job] = [note.enqueue(), mail.enqueue("a@example.org")]
         jobs += enqueue_many([note.request(), mail.request("b@example.org")])
         jobs.append(note.enqueue())
         assert transport.announced == []

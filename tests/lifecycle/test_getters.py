@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from django_jobs import Job, enqueue_many, handles, job, queues, remove
+from django_jobs.definitions.metadata import Fact
 from django_jobs.handles import CappedCount
 from django_jobs.models import Attempt, Metadata
 from django_jobs.states import ENDED, State
@@ -31,7 +32,7 @@ def test_jobs_are_found_by_their_metadata():
 
 
 def test_metadata_stays_with_the_row_as_it_was_given():
-    facts = {"customer": 42, "rate": 1.5, "paid": True, "name": 'Zoë "x" <b>'}
+    facts: dict[str, Fact] = {"customer": 42, "rate": 1.5, "paid": True, "name": 'Zoë "x" <b>'}
     row = note.using(metadata=facts).enqueue()
     assert row.metadata == Job.objects.get(pk=row.pk).metadata == facts
     assert note.enqueue().metadata == {}

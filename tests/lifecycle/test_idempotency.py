@@ -69,7 +69,12 @@ def flat(parameters: Any) -> Iterator[Any]:
 def test_keys_of_a_bulk_are_taken_in_one_order_so_that_two_bulks_cannot_deadlock(kind: str):
     keys = [f"order {number}" for number in range(20)]
     requests = [
-        note.using(**{kind: key if kind == "idempotency_key" else Deduplicate(key=key)}).request(key) for key in keys
+        (
+            note.using(idempotency_key=key)
+            if kind == "idempotency_key"
+            else note.using(deduplicate=Deduplicate(key=key))
+        ).request(key)
+        for key in keys
     ]
     sent: list[Any] = []
 

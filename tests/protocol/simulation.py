@@ -78,7 +78,7 @@ class Template:
     def __init__(self, database: Database) -> None:
         use_transport(LossyTransport(random.Random(0)))
         self.database = database
-        options = {"max_attempts": MAX_ATTEMPTS, "max_stalls": MAX_STALLS, "backoff": Fixed(1)}
+        options: dict[str, Any] = {"max_attempts": MAX_ATTEMPTS, "max_stalls": MAX_STALLS, "backoff": Fixed(1)}
         jobs = enqueue_many(note.using(**options).request() for _ in range(JOBS))
         self.jobs = [job.pk for job in jobs]
         self.bells = [Bell(job.pk, job.queue_name, job.rank) for job in jobs]

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from django_jobs import enqueue_many, queues
+from django_jobs.models import Job
 from django_jobs.states import State
 from tests.conftest import StartWorkers
 from tests.project.jobs import add, fail, leave_effect, leave_effect_async, steer, succeed_at
@@ -25,7 +26,8 @@ def test_a_burst_runs_def_and_async_def_jobs_of_all_queues_once_each_and_ends(st
 
 
 def test_a_burst_runs_retries_and_keeps_every_failed_attempt_with_its_traceback(start_workers: StartWorkers):
-    job, failing = succeed_at.enqueue(3), fail.enqueue("No such order.")
+    job: Job = succeed_at.enqueue(3)
+    failing: Job = fail.enqueue("No such order.")
     workers = start_workers("--burst", "--fail-on-error")
     assert workers.wait() == 1
     job, failing = fresh(job), fresh(failing)
@@ -53,9 +55,9 @@ def test_failed_jobs_leave_the_status_of_a_burst_alone_unless_it_is_asked_for(st
 
 
 def test_a_job_steers_its_end_by_what_it_raises(start_workers: StartWorkers):
-    later, snoozed, given_up, cancelled = (steer.enqueue(how) for how in ("retry later", "snooze", "give up", "cancel"))
+    jobs = [steer.enqueue(how) for how in ("retry later", "snooze", "give up", "cancel")]
     start_workers("--burst").wait()
-    later, snoozed, given_up, cancelled = map(fresh, (later, snoozed, given_up, cancelled))
+    later, snoozed, given_up, cancelled = map(fresh, jobs)
     assert (later.state, later.attempt, later.starts, later.result) == (State.SUCCESSFUL, 2, 2, 2)
     assert [each.message for each in later.attempts.all()] == ["Not yet.", ""]
     assert (snoozed.state, snoozed.attempt, snoozed.starts, snoozed.result) == (State.SUCCESSFUL, 1, 2, 1)

@@ -133,8 +133,8 @@ def test_a_control_c_seconds_later_hands_running_jobs_back(start_workers: StartW
 
     wait_until(is_handed_back_upon_another, what="the return of the job")
     assert workers.wait() == 0
-    job = fresh(job)
-    assert (job.state, job.attempt, job.starts, job.stalls, job.suspect) == (State.READY, 0, 1, 0, False)
+    row = fresh(job)
+    assert (row.state, row.attempt, row.starts, row.stalls, row.suspect) == (State.READY, 0, 1, 0, False)
 
 
 def test_workers_restart_on_changed_code_and_on_nothing_else(start_workers: StartWorkers, tmp_path: Path):

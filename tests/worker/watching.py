@@ -2,6 +2,7 @@
 
 import fcntl
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ def end_of(job: Job) -> Job:
     return fresh(job)
 
 
-def all_successful(jobs: list[Job]) -> None:
+def all_successful(jobs: Sequence[Job]) -> None:
     """Wait until all have succeeded."""
     ids = [job.pk for job in jobs]
     wait_until(

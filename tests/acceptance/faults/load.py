@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 from django.db import Error as AnyDatabaseError
@@ -158,7 +159,7 @@ class Load:
     def _request(self) -> JobRequest:
         chance, seconds = self._chance, self._chance.choice(SECONDS)
         kind = chance.choice((plain, plain, plain_async, plain_async, stumble, snooze_once, leave_one_effect, "keyed"))
-        options = {"max_stalls": NEVER_TOO_OFTEN}
+        options: dict[str, Any] = {"max_stalls": NEVER_TOO_OFTEN}
         if kind == "keyed":
             # Of few keys, so that many ask for the same one.
             key = f"key-{self.name}-{chance.randrange(6)}"
