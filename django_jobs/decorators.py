@@ -189,13 +189,13 @@ class BatchDecorator(Protocol):
 
     @overload
     def __call__(
-        self, function: Callable[[list[BatchItem]], Coroutine[Any, Any, list[Value]]], /
-    ) -> JobFunction[..., Coroutine[Any, Any, list[Value]], Value]: ...
+        self, function: Callable[[list[BatchItem]], Coroutine[Any, Any, list[Value] | tuple[Value, ...]]], /
+    ) -> JobFunction[..., Coroutine[Any, Any, list[Value] | tuple[Value, ...]], Value]: ...
 
     @overload
     def __call__(
-        self, function: Callable[[list[BatchItem]], list[Value]], /
-    ) -> JobFunction[..., list[Value], Value]: ...
+        self, function: Callable[[list[BatchItem]], list[Value] | tuple[Value, ...]], /
+    ) -> JobFunction[..., list[Value] | tuple[Value, ...], Value]: ...
 
 
 @overload

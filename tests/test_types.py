@@ -4,6 +4,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_type
 
 from django_jobs import Exponential, Job, JobContext, JobFunction, JobRequest, enqueue_many, job
+from django_jobs.definitions.declaring import RETRY_RULES
+from django_jobs.definitions.options import OPTION_NAMES
+from django_jobs.definitions.signatures import CallKeywords, DecoratorKeywords
 
 
 @job(name="tests.types.add", max_attempts=3, backoff=Exponential(1))
@@ -35,6 +38,18 @@ def test_options_keep_the_signature() -> None:
     handle = add.using(priority=5)
     assert handle(2) == 3
     assert handle.options.priority == 5
+
+
+def test_type_checkers_know_all_options_and_no_others() -> None:
+    assert CallKeywords.__annotations__.keys() == set(OPTION_NAMES)
+    assert DecoratorKeywords.__annotations__.keys() == {*OPTION_NAMES, *RETRY_RULES}
+
+
+def test_annotations_may_say_what_a_job_comes_to() -> None:
+    def steer(job: Job[int], function: JobFunction[[int], int]) -> None: ...
+
+    assert steer.__annotations__["job"] is Job
+    assert steer.__annotations__["function"] is JobFunction
 
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ class Attempt(Row):
         # An open insert with a real foreign key locks the job's row, and SKIP LOCKED would pass the job over.
         db_constraint=False,
     )
-    number = models.PositiveSmallIntegerField(_("attempt"))
+    number: "models.Field[int, int]" = models.PositiveSmallIntegerField(_("attempt"))
     worker = models.UUIDField(_("worker"), null=True, blank=True)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"))
-    outcome = models.CharField(_("outcome"), max_length=20)
-    error_class = models.CharField(_("error class"), max_length=300, blank=True, default="")
-    message = models.TextField(_("message"), blank=True, default="")
-    traceback = models.TextField(_("traceback"), blank=True, default="")
+    outcome: "models.Field[str, str]" = models.CharField(_("outcome"), max_length=20)
+    error_class: "models.Field[str, str]" = models.CharField(_("error class"), max_length=300, blank=True, default="")
+    message: "models.Field[str, str]" = models.TextField(_("message"), blank=True, default="")
+    traceback: "models.Field[str, str]" = models.TextField(_("traceback"), blank=True, default="")
 
     class Meta:
         verbose_name = _("attempt")

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -18,11 +18,15 @@ from django_jobs.models import awaiting
 from django_jobs.models.fields import DigestField, NameField
 from django_jobs.models.indexes import PartialIndex
 from django_jobs.models.job_queryset import JobQuerySet
-from django_jobs.models.row import JobsManager, Row
+from django_jobs.models.row import JobRow, JobsManager, Result
 from django_jobs.states import ENDED, State
 
 if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+    from django_jobs.models.attempt import Attempt
     from django_jobs.models.report import LogLine
+    from django_jobs.models.step import Step
 
 # What Django's Tasks framework calls them; all others are READY.
 STATUS: dict[str, str] = {
@@ -37,40 +41,28 @@ HOLDER = UUID(int=0)
 JobManager = JobsManager.from_queryset(JobQuerySet)
 
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    # What the function returns, which a plain `Job` leaves open: not Any, for of a Job[Any] mypy forgets all fields.
-    Result = TypeVar("Result", covariant=True, default=object)
-
-    class JobRow(Row, Generic[Result]):
-        class Meta:
-            abstract = True
-else:
-    # No Generic: it would stand among the bases in the migration.
-    JobRow, Result = Row, Any
-
-
 class Job(JobRow[Result]):
     """One job. Written by the verbs alone: saving a changed instance would pass by every guard."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name: "models.CharField[str, str]" = NameField(_("name"), max_length=200)
-    queue_name: "models.CharField[str, str]" = NameField(_("queue"), max_length=100)
-    state: "models.CharField[str, str]" = NameField(
-        _("state"), max_length=10, choices=State.choices, default=State.READY
-    )
+    id: "models.Field[UUID, UUID]" = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name: "models.Field[str, str]" = NameField(_("name"), max_length=200)
+    queue_name: "models.Field[str, str]" = NameField(_("queue"), max_length=100)
+    state: "models.Field[str, str]" = NameField(_("state"), max_length=10, choices=State.choices, default=State.READY)
 
     # Order and time. `rank` is computed from the three before it, see definitions/rank.py.
-    priority = models.SmallIntegerField(_("priority"), default=0)
+    priority: "models.Field[int, int]" = models.SmallIntegerField(_("priority"), default=0)
     lifo = models.BooleanField(_("last in, first out"), default=False)
-    run_after = models.DateTimeField(_("run after"))
+    run_after: "models.Field[datetime, datetime]" = models.DateTimeField(_("run after"))
     rank = models.BigIntegerField(editable=False)
     # What has not been started by then never is.
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-    enqueued_at = models.DateTimeField(_("enqueued at"))
-    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
-    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    enqueued_at: "models.Field[datetime, datetime]" = models.DateTimeField(_("enqueued at"))
+    started_at: "models.Field[datetime | None, datetime | None]" = models.DateTimeField(
+        _("started at"), null=True, blank=True
+    )
+    finished_at: "models.Field[datetime | None, datetime | None]" = models.DateTimeField(
+        _("finished at"), null=True, blank=True
+    )
 
     # Ownership. `fence` only grows; a write that carries an old one changes nothing.
     owner = models.UUIDField(_("worker"), null=True, blank=True)
@@ -84,15 +76,15 @@ class Job(JobRow[Result]):
     suspect = models.BooleanField(_("suspect"), default=False)
 
     # Counters.
-    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
-    max_attempts = models.PositiveSmallIntegerField(_("most attempts"), default=1)
+    attempt: "models.Field[int, int]" = models.PositiveSmallIntegerField(_("attempt"), default=0)
+    max_attempts: "models.Field[int, int]" = models.PositiveSmallIntegerField(_("most attempts"), default=1)
     starts = models.PositiveIntegerField(_("starts"), default=0)
     max_starts = models.PositiveIntegerField(_("most starts"), null=True, blank=True)
     stalls = models.PositiveSmallIntegerField(_("stalls"), default=0)
     max_stalls = models.PositiveSmallIntegerField(_("most stalls"), default=3)
     backoff = models.CharField(_("backoff"), max_length=200, blank=True, default="")
 
-    group: "models.CharField[str, str]" = NameField(_("group"), max_length=200, blank=True, default="")
+    group: "models.Field[str, str]" = NameField(_("group"), max_length=200, blank=True, default="")
 
     # The call and what came of it. JSON as text: a jsonb column would change numbers and the order of keys.
     arguments = models.TextField(_("arguments"))
@@ -100,7 +92,7 @@ class Job(JobRow[Result]):
     headers = models.TextField(_("headers"), blank=True, default="")
     metadata_text = models.TextField(_("metadata"), null=True, blank=True)  # noqa: DJ001 (None: has none)
     result_text = models.TextField(_("result"), null=True, blank=True)  # noqa: DJ001 (None: nothing was returned)
-    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+    error: "models.Field[str, str]" = models.CharField(_("error"), max_length=500, blank=True, default="")
 
     # Idempotency: the digest is unique, the text stands beside it for people.
     idempotency_key = models.TextField(_("idempotency key"), null=True, blank=True)  # noqa: DJ001 (None: has no key)
@@ -129,7 +121,11 @@ class Job(JobRow[Result]):
     # Set by enqueue alone: False when a key gave back a row that was there before.
     created: bool = True
 
-    objects: ClassVar[JobManager[Any]] = JobManager()
+    attempts: "RelatedManager[Attempt]"
+    steps: "RelatedManager[Step]"
+
+    # A manager; only mypy's plugin could tell what a class that is made at run time has.
+    objects: ClassVar[JobQuerySet] = JobManager()  # type: ignore[assignment]
 
     class Meta:
         verbose_name = _("job")

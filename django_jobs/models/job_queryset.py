@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER = timedelta(hours=1)
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(models.QuerySet["Job[object]"]):
     """Only asks. Whoever wants to move jobs calls a verb of `django_jobs.lifecycle.control`."""
 
     def ready(self) -> "JobQuerySet":

@@ -1,6 +1,6 @@
 """What all of our tables share: where their rows are."""
 
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from django.db import models
 
@@ -29,3 +29,17 @@ class Row(models.Model):
 
     def __class_getitem__(cls, parameters: object) -> "type[Row]":
         return cls
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    # What the function of a job returns; open for a plain `Job`. Not Any: of a Job[Any] mypy forgets all fields.
+    Result = TypeVarWithDefault("Result", covariant=True, default=object)
+
+    class JobRow(Row, Generic[Result]):
+        class Meta:
+            abstract = True
+else:
+    # Nothing generic: it would stand among the bases in the migration.
+    JobRow, Result = Row, Any
