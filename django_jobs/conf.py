@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from django_jobs.errors import ConfigurationError
 
@@ -105,9 +106,24 @@ def get_settings() -> JobsSettings:
 
 
 def task_aliases() -> dict[str, Mapping[str, Any]]:
-    """Return what TASKS says of the aliases whose backend is JobsBackend."""
+    """Return what TASKS says of the aliases whose backend is JobsBackend or a class of its kind."""
     tasks = getattr(settings, "TASKS", {})
-    return {alias: said for alias, said in tasks.items() if said.get("BACKEND") == BACKEND}
+    return {alias: said for alias, said in tasks.items() if _keeps_jobs(said.get("BACKEND"))}
+
+
+def task_alias() -> str:
+    """Return the first of these aliases: for jobs that no task has made, or whose own alias is gone."""
+    return next(iter(task_aliases()), "default")
+
+
+def _keeps_jobs(backend: object) -> bool:
+    if backend == BACKEND:
+        return True
+    try:
+        # Nobody's, or one that cannot be imported: Django tells of that when it is used.
+        return bool(getattr(import_string(str(backend)), "keeps_jobs", False))
+    except ImportError:
+        return False
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
 
-from django_jobs.conf import get_settings, task_aliases
+from django_jobs.conf import get_settings, task_alias
 from django_jobs.definitions.batches import Batch
 from django_jobs.definitions.declaring import make_spec
 from django_jobs.definitions.options import OPTION_NAMES, UNSET, JobOptions, make_options, without
@@ -113,7 +113,7 @@ class JobFunction(Generic[Arguments, Returned, Result]):
     @property
     def backend(self) -> str:
         """The first alias of TASKS that keeps its tasks as jobs; "default" if there is none."""
-        return next(iter(task_aliases()), "default")
+        return task_alias()
 
     def get_backend(self) -> Any:
         """Return the backend of Django's Tasks framework at that alias."""

@@ -46,3 +46,11 @@ EXPIRE = Move("expire", (State.READY,), State.CANCELLED)
 RETRY_BY_HAND = Move("retry by hand", ENDED, State.READY)
 
 MOVES = (RELEASE, CLAIM, SUCCEED, FAIL, RETRY, SNOOZE, GIVE_BACK, STOP, RESCUE, CANCEL, EXPIRE, RETRY_BY_HAND)
+
+# What Django's Tasks framework calls them; all others are READY.
+STATUS: dict[str, str] = {
+    State.RUNNING: "RUNNING",
+    State.SUCCESSFUL: "SUCCESSFUL",
+    State.FAILED: "FAILED",
+    State.CANCELLED: "FAILED",
+}

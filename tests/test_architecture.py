@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "django_jobs"
 EMPTY_WORDS = {"utils", "helpers", "common", "core"}
 NEVER = {"mark_safe", "import_string", "pickle", "marshal", "shelve"}
-# What the settings name is code, as in Django's own MIDDLEWARE.
-MAY = {"middleware": {"import_string"}}
+# What the settings name is code, as in Django's own MIDDLEWARE, and the BACKEND of an alias in TASKS.
+MAY = {"conf": {"import_string"}, "middleware": {"import_string"}}
 # The only writer of the state; and migrations, which know no such thing as a state.
 WRITERS_OF_STATE = {"transitions", "migrations"}
 # Django's registry is not ready when user modules load. Inside its own floor a module may import late.

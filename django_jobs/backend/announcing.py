@@ -12,14 +12,12 @@ from django.db import DatabaseError
 from django_jobs import clock
 from django_jobs.backend.results import HEADER, make_result, read_result, status_of, task_of
 from django_jobs.compat import AnyResult, TaskError, task_backends, task_finished, task_started
+from django_jobs.conf import task_alias
 from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.outcomes import Claim, Failed, Outcome, Succeeded
 from django_jobs.execution.context import JobContext
 from django_jobs.signals import attempt_ended
 from django_jobs.states import ENDED, State
-
-# For rows whose own backend is gone.
-_DEFAULT_ALIAS = "default"
 
 
 def announce_start(context: JobContext) -> AnyResult:
@@ -59,14 +57,14 @@ def _running(context: JobContext) -> AnyResult:
     """Return the result of an attempt that runs. Only what went before the first one need not be read."""
     if context.attempt > 1:
         try:
-            stored = read_result(context.id, _DEFAULT_ALIAS)
+            stored = read_result(context.id, task_alias())
         except DatabaseError:
             stored = None  # the body is to run all the same
         if stored is not None:
             return stored
     began = clock.now()
     return make_result(
-        task=task_of(context.name, context.headers, _DEFAULT_ALIAS, context.queue_name),
+        task=task_of(context.name, context.headers, task_alias(), context.queue_name),
         id=context.id,
         status=status_of(State.RUNNING),
         enqueued_at=context.enqueued_at,
@@ -83,7 +81,7 @@ def _running(context: JobContext) -> AnyResult:
 def _ended(claim: Claim, outcome: Outcome, state: State, seconds: float) -> AnyResult:
     """Return the result of a task that has ended. After several attempts the rows know more than the last one."""
     if claim.attempt > 1 or not isinstance(outcome, Succeeded | Failed):
-        stored = read_result(claim.id, _DEFAULT_ALIAS)
+        stored = read_result(claim.id, task_alias())
         if stored is not None:
             return stored
     args, kwargs = decode_call(claim.arguments)
@@ -93,7 +91,7 @@ def _ended(claim: Claim, outcome: Outcome, state: State, seconds: float) -> AnyR
         errors.append(TaskError(exception_class_path=outcome.error.class_path, traceback=outcome.error.traceback))
     result = outcome.result if isinstance(outcome, Succeeded) else None
     return make_result(
-        task=task_of(claim.name, headers, _DEFAULT_ALIAS, claim.queue_name),
+        task=task_of(claim.name, headers, task_alias(), claim.queue_name),
         id=claim.id,
         status=status_of(state),
         enqueued_at=datetime.fromtimestamp(claim.enqueued, UTC),

@@ -83,6 +83,8 @@ class TakesJobOptions(BaseTaskBackend):
 class JobsBackend(TakesJobOptions):
     """Stores tasks as jobs, in the caller's transaction; `runworkers` runs them. An instance keeps no connection."""
 
+    # By this, inherited, a class that TASKS names is known to be one of ours.
+    keeps_jobs = True
     supports_defer = True
     supports_async_task = True
     supports_get_result = True

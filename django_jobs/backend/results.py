@@ -1,7 +1,7 @@
 """Rows, and attempts that run, as Django's TaskResult tells of them. Reading never fails: the history is what it is."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,9 @@ from django_jobs.compat import AnyResult, AnyTask, TaskError, TaskResult, TaskRe
 from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import decode_headers
 from django_jobs.definitions.registry import find_spec
-from django_jobs.errors import JobCancelled, JobFailed, UnknownJob
-from django_jobs.models import Attempt, Job
-from django_jobs.models.job import STATUS
-from django_jobs.states import State
+from django_jobs.errors import UnknownJob
+from django_jobs.models import Job, history
+from django_jobs.states import STATUS, State
 
 # The header under which a job carries what only a task has.
 HEADER = "django.tasks"
@@ -34,8 +33,7 @@ def read_result(result_id: object, alias: str) -> AnyResult | None:
 
 def result_of(job: Job, alias: str) -> AnyResult:
     """Return the result that a row stands for."""
-    # Only a job that has begun can have attempts.
-    attempts = list(job.attempts.all()) if job.starts else []
+    attempts = history.attempts(job)
     began = [each.started_at for each in attempts if each.started_at is not None]
     return make_result(
         task=task_of(job.name, decode_headers(job.headers), alias, job.queue_name, job.priority),
@@ -47,8 +45,8 @@ def result_of(job: Job, alias: str) -> AnyResult:
         last_attempted_at=job.started_at,
         args=job.args,
         kwargs=job.kwargs,
-        errors=_errors(job, attempts),
-        worker_ids=_worker_ids(job, attempts),
+        errors=[TaskError(**asdict(each)) for each in history.errors(job, attempts)],
+        worker_ids=history.worker_ids(job, attempts),
         return_value=job.result,
     )
 
@@ -111,30 +109,3 @@ def _gone(name: str) -> Callable[..., Any]:
     gone.__module__, _, gone.__qualname__ = name.rpartition(".")
     gone.__name__ = gone.__qualname__
     return gone
-
-
-def _worker_ids(job: Job, attempts: Sequence[Attempt]) -> list[str]:
-    """Return one for each attempt; empty where no record of the attempt is kept."""
-    known = {each.number: str(each.worker or "") for each in attempts}
-    if job.owner is not None:
-        known[job.attempt] = str(job.owner)
-    return [known.get(number, "") for number in range(1, job.attempt + 1)]
-
-
-def _errors(job: Job, attempts: Sequence[Attempt]) -> list[TaskError]:
-    errors = [
-        TaskError(exception_class_path=each.error_class, traceback=each.traceback)
-        for each in attempts
-        if each.error_class
-    ]
-    if job.state == State.CANCELLED:
-        errors.append(_error(JobCancelled, job.error))
-    elif job.state == State.FAILED and not (attempts and attempts[-1].error_class):
-        errors.append(_error(JobFailed, job.error))
-    return errors
-
-
-def _error(kind: type[Exception], message: str) -> TaskError:
-    """Return an error that no body has raised."""
-    path = f"{kind.__module__}.{kind.__qualname__}"
-    return TaskError(exception_class_path=path, traceback=f"{path}: {message}\n")

@@ -7,19 +7,18 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import models
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.definitions.arguments import decode_call
 from django_jobs.definitions.identifiers import uuid7
 from django_jobs.definitions.metadata import Fact
 from django_jobs.definitions.progress import Progress, from_text
-from django_jobs.models import awaiting
+from django_jobs.models import awaiting, history
 from django_jobs.models.fields import DigestField, NameField
-from django_jobs.models.indexes import PartialIndex
+from django_jobs.models.job_indexes import INDEXES
 from django_jobs.models.job_queryset import JobQuerySet
 from django_jobs.models.row import JobRow, JobsManager, Result
-from django_jobs.states import ENDED, State
+from django_jobs.states import ENDED, STATUS, State
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
     from django_jobs.models.report import LogLine
     from django_jobs.models.step import Step
 
-# What Django's Tasks framework calls them; all others are READY.
-STATUS: dict[str, str] = {
-    State.RUNNING: "RUNNING",
-    State.SUCCESSFUL: "SUCCESSFUL",
-    State.FAILED: "FAILED",
-    State.CANCELLED: "FAILED",
-}
 # The deduplication slot of the row that holds its key.
 HOLDER = UUID(int=0)
 
@@ -140,67 +132,7 @@ class Job(JobRow[Result]):
             ("run_now_job", _("Can run scheduled jobs now")),
             ("view_payload", _("Can view arguments and results of jobs")),
         ]
-        indexes = [
-            # Claim by query, sweeps, counts of what waits.
-            PartialIndex(
-                name="django_jobs_ready",
-                fields=("queue_name", "suspect", "rank", "id"),
-                only=Q(state="ready"),
-                otherwise=("queue_name", "state", "suspect", "rank", "id"),
-            ),
-            # Rescue and reconcile: what does this worker have?
-            PartialIndex(
-                name="django_jobs_owner",
-                fields=("owner",),
-                only=Q(state="running"),
-                otherwise=("owner",),
-            ),
-            # What waits and may expire: few rows, or none.
-            PartialIndex(
-                name="django_jobs_expiry",
-                fields=("expires_at",),
-                only=Q(state="ready", starts=0, expires_at__isnull=False),
-                otherwise=("state", "starts", "expires_at"),
-            ),
-            # One row a key.
-            PartialIndex(
-                name="django_jobs_key",
-                fields=("key_digest",),
-                only=Q(key_digest__isnull=False),
-                otherwise=("key_digest",),
-                unique=True,
-            ),
-            # One holder a key, and those who wait for it.
-            PartialIndex(
-                name="django_jobs_deduplication",
-                fields=("deduplication_digest", "deduplication_slot"),
-                only=Q(deduplication_slot__isnull=False),
-                otherwise=("deduplication_digest", "deduplication_slot"),
-                unique=True,
-            ),
-            # Lists of what is rare, newest first. A job that succeeds is never in it.
-            PartialIndex(
-                name="django_jobs_rare",
-                fields=("state", "id"),
-                # Not IN: SQLite sees only in an OR that a single state is meant.
-                only=Q(state="blocked") | Q(state="failed") | Q(state="cancelled"),
-                otherwise=("state", "id"),
-            ),
-            # What has ended, by queue: to count it, and to find what is not to be kept any longer.
-            PartialIndex(
-                name="django_jobs_ended",
-                fields=("queue_name", "state", "keep_until"),
-                only=Q(keep_until__isnull=False),
-                otherwise=("queue_name", "state", "keep_until"),
-            ),
-            # Those of which only so many are kept: the newest.
-            PartialIndex(
-                name="django_jobs_counted",
-                fields=("keep_successful_count", "queue_name", "name", "state", "id"),
-                only=Q(keep_successful_count__isnull=False),
-                otherwise=("keep_successful_count", "queue_name", "name", "state", "id"),
-            ),
-        ]
+        indexes = INDEXES
 
     def __str__(self) -> str:
         return f"{self.name} {self.id}"
@@ -242,6 +174,21 @@ class Job(JobRow[Result]):
             raise ValueError("Task failed" if self.is_finished else "Task has not finished yet")
         result: Result = self.result
         return result
+
+    @property
+    def last_attempted_at(self) -> datetime | None:
+        """When the newest attempt began; None as long as there was none."""
+        return self.started_at
+
+    @property
+    def errors(self) -> list[history.JobError]:
+        """What went wrong, the oldest first: an error of each attempt, and one of ours where none was the reason."""
+        return history.errors(self, history.attempts(self))
+
+    @property
+    def worker_ids(self) -> list[str]:
+        """The worker of each attempt; an empty text where no record of it is kept, as of one that succeeded at once."""
+        return history.worker_ids(self, history.attempts(self))
 
     def refresh(self) -> None:
         """Read the row again."""

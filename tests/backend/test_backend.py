@@ -15,9 +15,11 @@ from django.utils import timezone
 from django_jobs import Exponential, job
 from django_jobs.backend import JobsBackend, JobTask
 from django_jobs.compat import InvalidTask, InvalidTaskBackend, TaskResultStatus, task_backends, task_enqueued
+from django_jobs.conf import task_aliases
 from django_jobs.definitions.registry import get_spec, queue_names
 from django_jobs.errors import InvalidArguments, InvalidOption
 from django_jobs.models import Job
+from tests.backend.recorded import RecordedBackend
 from tests.bells import transport
 from tests.processes import worker_environment
 from tests.project import tasks
@@ -123,6 +125,17 @@ def test_workers_serve_the_queues_of_our_aliases(settings):
     }
     assert "ours" in queue_names()
     assert "theirs" not in queue_names()
+
+
+def test_a_subclass_of_our_backend_is_ours_wherever_it_is_looked_for(settings):
+    settings.TASKS = {
+        "default": {"BACKEND": "django_jobs.testing.ImmediateBackend"},
+        "gone": {"BACKEND": "no.such.Backend"},
+        "own": {"BACKEND": "tests.backend.recorded.RecordedBackend", "QUEUES": ["theirs"]},
+    }
+    assert list(task_aliases()) == ["own"]
+    assert "theirs" in queue_names()
+    assert (greet.backend, type(greet.get_backend())) == ("own", RecordedBackend)
 
 
 def test_a_function_is_a_job_or_a_task():

@@ -1,5 +1,6 @@
 """What Django's TaskResult tells of a row: all that it has, and never an error for what is gone by now."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -136,6 +137,37 @@ def test_a_job_is_read_as_a_result_too():
         "mail",
         ["you"],
     )
+
+
+# Not `started_at`: of a row it is the newest attempt, of a result the first.
+AS_A_RESULT = ("status", "finished_at", "last_attempted_at", "args", "kwargs", "worker_ids")
+
+
+def test_a_row_reads_as_the_result_does():
+    result = succeed_at.using(max_attempts=2).enqueue(3)
+    for outcome in (None, Retried(ERROR, 0), Failed(ERROR)):
+        if outcome is not None:
+            end(result, outcome)
+        result.refresh()
+        stored = row(result)
+        for name in AS_A_RESULT:
+            assert getattr(stored, name) == getattr(result, name), name
+    assert [asdict(each) for each in row(result).errors] == [asdict(each) for each in result.errors]
+    assert len(row(result).errors) == len(row(result).worker_ids) == 2
+
+
+def test_a_cancelled_row_has_the_error_of_its_result():
+    result = add.enqueue(1, 2)
+    cancel(result.id, reason="Not needed.")
+    result.refresh()
+    assert [asdict(each) for each in row(result).errors] == [asdict(each) for each in result.errors]
+
+
+def test_who_ran_what_succeeded_at_once_is_not_kept():
+    result = add.enqueue(1, 2)
+    end(result, Succeeded("3"))
+    result.refresh()
+    assert (result.worker_ids, row(result).worker_ids, result.attempts) == ([""], [""], 1)
 
 
 def test_a_task_that_runs_again_by_hand_is_ready_again():

@@ -1,6 +1,7 @@
 """Django's signals and log lines tell of a task what its row says."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,8 +12,10 @@ from django_jobs.backend import JobsBackend
 from django_jobs.compat import TaskResultStatus, task_finished, task_started
 from django_jobs.definitions.outcomes import GivenBack
 from django_jobs.execution.execute import aexecute, execute
+from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job
+from tests.backend.recorded import RecordedBackend
 from tests.bells import transport
 from tests.project.tasks import add, give, introduce, leave, succeed_at
 from tests.rows import claim_one, ended
@@ -73,6 +76,24 @@ def test_a_cancelled_task_is_told_as_failed(told):
     assert settle("default", [ended(claim, GivenBack(begun=True))]).written
     # An attempt that is handed back does not count.
     assert told == [(JobsBackend, TaskResultStatus.FAILED, 0)]
+
+
+def test_a_task_that_never_starts_is_not_told_to_have_finished(told):
+    cancelled = add.enqueue(1, 2)
+    cancel(cancelled.id)
+    expired = add.using(expires=timedelta(seconds=-1)).enqueue(1, 2)
+    assert expire_jobs("default") == 1
+    for result in (cancelled, expired):
+        result.refresh()
+    assert (cancelled.status, expired.status, told) == (TaskResultStatus.FAILED, TaskResultStatus.FAILED, [])
+
+
+def test_where_no_alias_is_called_default_a_job_of_its_backend_is_told_all_the_same(told, settings):
+    result = add.enqueue(1, 2)
+    settings.TASKS = {"own": {"BACKEND": "tests.backend.recorded.RecordedBackend"}}
+    claim = claim_one(Job.objects.get(pk=result.id))
+    assert settle("default", [ended(claim, execute(claim))]).written
+    assert told == [(RecordedBackend, TaskResultStatus.RUNNING, 1), (RecordedBackend, TaskResultStatus.SUCCESSFUL, 1)]
 
 
 def test_a_receiver_that_fails_breaks_nothing(caplog):

@@ -115,7 +115,7 @@ def look(job_id: str) -> dict[str, object]:
         "attempt": job.attempt + 1,
         "since": job.enqueued_at.isoformat(),
         "attempts": [each.outcome.title() + each.error_class.title() for each in job.attempts.all()],
-        "errors": len(job.error),
+        "errors": len(job.error) + len(job.errors) + len(job.worker_ids),
         "queue": job.queue_name.title(),
         "args": len(job.args) + len(job.kwargs),
         "failed": Job.objects.failed().count(),
