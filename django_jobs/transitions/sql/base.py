@@ -229,6 +229,9 @@ class Dialect(ABC):
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""
 
+    def limit_idleness(self, seconds: float) -> None:
+        """End the session if nothing is asked of it for so long within this transaction, where the database can."""
+
     def lock_to_read_the_present(self) -> str:
         """Return what a SELECT needs at its end to see rows that were committed after the transaction began."""
         return ""
