@@ -71,6 +71,7 @@ class PostgreSQL(Dialect):
         *,
         order: str = "id",
         limit: int | None = None,
+        index: str = "",
         skip_locked: bool = False,
         also: str = "",
         also_parameters: Sequence[Any] = (),
