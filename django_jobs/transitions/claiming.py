@@ -19,6 +19,8 @@ from django_jobs.transitions.sql.base import Dialect, Row
 
 # A taken id may be this much early by the database's clock: the take reckons with a clock that is a round trip old.
 TOLERATED_SECONDS = 0.05
+# By which a look finds the best ranks, and a claim the ids that it was given.
+READY_INDEX, ID_INDEX = "django_jobs_ready", "PRIMARY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def claim_ids(
         f"{among} AND {due}",
         parameters,
         order=order,
+        index=ID_INDEX,
         limit=limit,
         suspect=False,
         begin_later=begin_later,
@@ -115,6 +118,7 @@ def _claim_due_in(
             "queue_name = %s AND rank BETWEEN %s AND %s",
             [queue_name, first, last],
             order="rank, id",
+            index=READY_INDEX,
             limit=limit - len(claims),
             suspect=suspect,
             begin_later=begin_later,
@@ -140,6 +144,7 @@ def begin(using: str, worker: UUID, claims: Sequence[Claim]) -> set[tuple[UUID, 
         f"AND (expires_at IS NULL OR starts > 1 OR expires_at > {sql.now}) AND {_not_paused(sql)}",
         [*parameters, sql.id_parameter(worker)],
         "id, fence",
+        index=ID_INDEX,
         skip_locked=True,
     )
     return {(sql.read_id(id), fence) for id, fence in rows} & {(claim.id, claim.fence) for claim in claims}
@@ -246,6 +251,7 @@ def _claim(
     parameters: Sequence[Any],
     *,
     order: str,
+    index: str,
     limit: int | None,
     suspect: bool,
     begin_later: Sequence[str],
@@ -268,6 +274,7 @@ def _claim(
         "id, name, queue_name, rank, fence, attempt, starts, max_attempts, timeout, backoff, arguments, headers, "
         f"{sql.epoch('enqueued_at')}, {sql.epoch('expires_at')} - {sql.epoch(sql.now)}",
         order=order,
+        index=index,
         limit=limit,
         skip_locked=True,
         also=f"EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = %s AND w.dead_at IS NULL)",

@@ -3,10 +3,12 @@
 import random
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections, transaction
+
+from django_jobs.conf import get_settings
+from django_jobs.transitions.sql import dialect
 
 Result = TypeVar("Result")
 
@@ -24,13 +26,21 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
 
     What it writes must be guarded: a commit whose answer was lost is repeated too. `alone`: it is one statement,
     which is a transaction by itself, so that BEGIN and COMMIT cost no round trips.
+
+    A process that is frozen in the middle, a paused virtual machine for example, holds its locks no longer than the
+    time after which it counts as dead; where somebody else began the transaction, that is for them to see to.
     """
     for remaining in range(tries - 1, -1, -1):
         before = connections[using].connection
         try:
-            with nullcontext() if alone else transaction.atomic(using=using):
+            if alone:
                 return work()
-        except (OperationalError, InterfaceError) as error:
+            is_ours = not connections[using].in_atomic_block
+            with transaction.atomic(using=using):
+                if is_ours:
+                    dialect(using).limit_idleness(get_settings().DEAD_AFTER_SECONDS)
+                return work()
+        except (OperationalError, InterfaceError, InternalError) as error:
             if not remaining or not _may_pass(using, error, before):
                 raise
             # Those who collided must not collide again.
@@ -46,7 +56,7 @@ def is_collision(using: str, error: OperationalError) -> bool:
     return sqlstate in _COLLISION_STATES or bool(error.args and error.args[0] in _COLLISION_NUMBERS)
 
 
-def _may_pass(using: str, error: OperationalError | InterfaceError, before: object) -> bool:
+def _may_pass(using: str, error: Error, before: object) -> bool:
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) in _STATES:
         return True

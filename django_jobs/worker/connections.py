@@ -3,12 +3,14 @@
 import copy
 import logging
 import threading
+from math import ceil
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
 from django_jobs import clock
+from django_jobs.conf import get_settings
 
 logger = logging.getLogger("django_jobs")
 
@@ -35,9 +37,21 @@ def use_own_connection(alias: str) -> None:
                 options["server_side_binding"] = True
         case "mysql":
             options["isolation_level"] = "read committed"
+            options["init_command"] = _limiting_idleness(options.get("init_command", ""))
         case "sqlite":
             options["transaction_mode"] = "IMMEDIATE"
     connections[alias] = backend(settings, alias)
+
+
+def _limiting_idleness(command: str) -> str:
+    """Have MariaDB end the session of a process that is frozen in the middle of a transaction, with what it locks.
+
+    PostgreSQL is told so in each transaction. Added to what the settings say, if that is a SET; for MySQL a comment.
+    """
+    command = command.strip().rstrip(";") or "SET @django_jobs = 1"
+    if not command.upper().startswith("SET "):
+        return command
+    return f"{command} /*M!100301 , SESSION idle_transaction_timeout = {ceil(get_settings().DEAD_AFTER_SECONDS)} */"
 
 
 def leave_pools() -> None:

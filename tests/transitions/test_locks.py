@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -16,6 +17,8 @@ from django_jobs.transitions import rescuing
 from django_jobs.transitions.claiming import claim_due, claim_ids
 from django_jobs.transitions.ending import end
 from django_jobs.transitions.transactions import in_transaction
+from django_jobs.worker.connections import close_connections, use_own_connection
+from tests.project.jobs import add
 from tests.rows import ERROR, NAMES, claim_of, columns, ended, fresh, now, put, worker
 from tests.threads import elsewhere, own_connections
 from tests.waiting import wait_until
@@ -173,6 +176,39 @@ def test_a_cancel_is_not_lost_between_waiting_and_the_claim():
         assert answer.result() == 1
     row = fresh(job)
     assert (row.state, row.cancel_requested) == (State.RUNNING, True)
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="there a key is not locked by a change of the rest of its row")
+def test_who_is_frozen_in_the_middle_of_a_transaction_holds_up_no_producer_for_good(settings):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "DEAD_AFTER_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2}
+    keyed = add.using(idempotency_key="one")
+    job, holds, go_on = keyed.enqueue(1, 2), Event(), Event()
+    runs = []
+
+    def work() -> None:
+        Job.objects.filter(pk=job.pk).update(state=State.RUNNING)
+        runs.append(1)
+        holds.set()
+        if len(runs) == 1:
+            go_on.wait(60)
+            assert Job.objects.filter(pk=job.pk).exists()
+
+    def frozen() -> None:
+        use_own_connection("default")
+        in_transaction("default", work)
+        close_connections()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(frozen)
+        holds.wait(60)
+        # It waits for the lock of who holds the row, and that lets go.
+        again = keyed.enqueue(1, 2)
+        assert (again.pk, again.created) == (job.pk, False)
+        assert not go_on.is_set()
+        go_on.set()
+        future.result()
+    # What was undone was done again.
+    assert (len(runs), fresh(job).state) == (2, State.RUNNING)
 
 
 def test_a_beat_does_not_wait_for_a_claim_of_its_worker():

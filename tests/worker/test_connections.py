@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 import pytest
 from django.db import Error, connection, transaction
 
 from django_jobs import Job
+from django_jobs.conf import get_settings
 from django_jobs.worker.connections import OLDEST_SECONDS, care_for_connections, use_own_connection
 from tests.project.jobs import add
 from tests.project.models import Effect
@@ -182,6 +184,20 @@ def test_statements_of_the_workers_own_connection_are_prepared_where_the_setting
         with connection.cursor() as cursor:
             cursor.execute(PREPARED)
             assert cursor.fetchone() == (int(allowed),)
+
+    in_a_thread(story)
+
+
+@pytest.mark.skipif("connection.vendor != 'mysql'", reason="PostgreSQL is told in each transaction")
+@pytest.mark.parametrize("command", ["", "SET sql_mode = 'STRICT_ALL_TABLES';"], ids=["alone", "beside another"])
+def test_mariadb_ends_a_session_that_is_frozen_in_a_transaction(monkeypatch: pytest.MonkeyPatch, command: str):
+    def story() -> None:
+        if command:
+            monkeypatch.setitem(connection.settings_dict["OPTIONS"], "init_command", command)
+        use_own_connection("default")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.idle_transaction_timeout, @@SESSION.sql_mode LIKE '%%STRICT_ALL%%'")
+            assert cursor.fetchone() == (ceil(get_settings().DEAD_AFTER_SECONDS), int(bool(command)))
 
     in_a_thread(story)
 

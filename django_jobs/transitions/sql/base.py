@@ -147,13 +147,15 @@ class Dialect(ABC):
         *,
         order: str = "id",
         limit: int | None = None,
+        index: str = "",
         skip_locked: bool = False,
         also: str = "",
         also_parameters: Sequence[Any] = (),
     ) -> list[Row]:
         """Lock the rows of `where` in their `order`, change them, return them.
 
-        `also` is asked once for all of them (is the worker alive?), not a row at a time.
+        `also` is asked once for all of them (is the worker alive?), not a row at a time. `index`: by which they are to
+        be found, where more might be locked otherwise.
         """
 
     @abstractmethod
@@ -229,6 +231,9 @@ class Dialect(ABC):
     def limit_lock_waits(self, milliseconds: int) -> None:
         """Let statements of this transaction fail that wait longer for a lock, where the database can."""
 
+    def limit_idleness(self, seconds: float) -> None:
+        """End the session if nothing is asked of it for so long within this transaction, where the database can."""
+
     def lock_to_read_the_present(self) -> str:
         """Return what a SELECT needs at its end to see rows that were committed after the transaction began."""
         return ""
@@ -239,8 +244,10 @@ class Dialect(ABC):
             cursor.execute(sql, parameters if isinstance(parameters, Mapping) else list(parameters))
             return cursor.fetchall() if cursor.description else []
 
-    def _chosen(self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str) -> str:
+    def _chosen(
+        self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str, hint: str = ""
+    ) -> str:
         """Return the SELECT that picks and locks the rows of an update."""
         condition = f"{where} AND {also}" if also else where
         end = f" LIMIT {int(limit)}" if limit is not None else ""
-        return f"SELECT {columns} FROM {self.job} WHERE {condition} ORDER BY {order}{end}{lock}"
+        return f"SELECT {columns} FROM {self.job}{hint} WHERE {condition} ORDER BY {order}{end}{lock}"

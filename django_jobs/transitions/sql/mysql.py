@@ -73,12 +73,15 @@ class MySQL(Dialect):
         *,
         order: str = "id",
         limit: int | None = None,
+        index: str = "",
         skip_locked: bool = False,
         also: str = "",
         also_parameters: Sequence[Any] = (),
     ) -> list[Row]:
         lock = " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
-        chosen = self._chosen("id", where, order, limit, also, lock)
+        # Whatever the statistics say: what is read to be sorted stays locked, also beyond the limit.
+        hint = f" FORCE INDEX ({index})" if index else ""
+        chosen = self._chosen("id", where, order, limit, also, lock, hint)
         with transaction.atomic(self.connection.alias, savepoint=False):
             ids = [self.read_id(row[0]) for row in self.query(chosen, [*where_parameters, *also_parameters])]
             if not ids:
@@ -99,8 +102,9 @@ class MySQL(Dialect):
     ) -> list[Row]:
         """Always skip what is locked: here a wait for a lock cannot be shorter than a second."""
         source, rows = self._rows(columns, records)
-        # Straight: from each record to its row, whatever the statistics say, so that no other row is locked.
-        joined = f"{source} STRAIGHT_JOIN {self.job} AS j ON j.id = o.id"
+        # Straight, from each record to its row by its id, whatever the statistics say: so no other row is locked, and
+        # no entry of another index, which somebody may have locked who waits for the row, makes it look locked.
+        joined = f"{source} STRAIGHT_JOIN {self.job} AS j FORCE INDEX (PRIMARY) ON j.id = o.id"
         lock = f"SELECT j.id FROM {joined} WHERE {guard} ORDER BY j.id FOR UPDATE SKIP LOCKED"
         with transaction.atomic(self.connection.alias, savepoint=False):
             chosen = {self.read_id(row[0]) for row in self.query(lock, [rows])}

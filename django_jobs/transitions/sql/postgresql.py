@@ -71,6 +71,7 @@ class PostgreSQL(Dialect):
         *,
         order: str = "id",
         limit: int | None = None,
+        index: str = "",
         skip_locked: bool = False,
         also: str = "",
         also_parameters: Sequence[Any] = (),
@@ -131,6 +132,9 @@ class PostgreSQL(Dialect):
 
     def limit_lock_waits(self, milliseconds: int) -> None:
         self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
+
+    def limit_idleness(self, seconds: float) -> None:
+        self.query(f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}")
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
         shared, own = self.divided(columns, records)

@@ -59,6 +59,7 @@ class SQLite(Dialect):
         *,
         order: str = "id",
         limit: int | None = None,
+        index: str = "",
         skip_locked: bool = False,
         also: str = "",
         also_parameters: Sequence[Any] = (),
