@@ -207,16 +207,14 @@ def test_a_queue_that_no_living_worker_serves_has_failed_only_when_something_is_
 
 
 def hand(**fields):
-    """Put a program that takes from one queue by hand."""
+    """Put a program that takes from one queue by hand; times are ages in seconds."""
+    for name in fields.keys() & {"dead_at", "beat_at"}:
+        fields[name] = rows.now() - timedelta(seconds=fields[name])
     values = {"supervisor_pid": 0, "queues": ["mail"], **fields}
     return rows.worker(**values)
 
 
-def moments_ago(seconds=0.1):
-    return {"dead_at": rows.now() - timedelta(seconds=seconds)}
-
-
-@pytest.mark.parametrize("fields", [{}, moments_ago()], ids=["holds a job", "is between two"])
+@pytest.mark.parametrize("fields", [{}, {"dead_at": 0.1}], ids=["holds a job", "is between two"])
 def test_a_queue_that_is_worked_by_hand_is_served(fields):
     rows.worker(names=[NOTE], queues=["default"])
     hand(**fields)
@@ -229,7 +227,7 @@ def test_a_queue_that_is_worked_by_hand_is_served(fields):
 
 @pytest.mark.parametrize(
     "fields",
-    [moments_ago(60), moments_ago() | {"died": True}, {"beat_at": rows.now() - rows.HOUR}, {"queues": ["default"]}],
+    [{"dead_at": 60}, {"dead_at": 0.1, "died": True}, {"beat_at": 3600}, {"queues": ["default"]}],
     ids=["long ago", "died", "silent", "another queue"],
 )
 def test_who_took_by_hand_and_is_gone_or_elsewhere_does_not_serve_a_queue(fields):
