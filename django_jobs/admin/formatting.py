@@ -114,7 +114,8 @@ def ago(moment: datetime, row: Model) -> timedelta:
 
 
 def code(text: str) -> SafeString:
-    return format_html('<pre class="jobs-code">{}</pre>', text)
+    # It may scroll, so the keyboard must reach it.
+    return format_html('<pre class="jobs-code" tabindex="0">{}</pre>', text)
 
 
 def call(job: Job) -> SafeString:

@@ -24,9 +24,10 @@ MISSING = pytest.StashKey[str]()
 def missing() -> str:
     """Return what must be installed before a browser can be started, or an empty text."""
     try:
+        import axe_playwright_python  # noqa: F401
         import playwright.sync_api  # noqa: F401
     except ImportError:
-        return "Playwright is not installed: pip install --group browser"
+        return "Playwright or axe is not installed: pip install --group browser"
     return "" if shutil.which("chromium") else "Chromium is not installed: on Debian, apt install chromium"
 
 
