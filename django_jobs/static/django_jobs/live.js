@@ -7,7 +7,7 @@
     const renew = (part, fresh) => {
         for (const name of [".jobs-progress", ".jobs-said"]) {
             const [old, renewed] = [part.querySelector(name), fresh.querySelector(name)];
-            if (old.innerHTML !== renewed.innerHTML) {
+            if (!old.isEqualNode(renewed)) {
                 old.replaceChildren(...renewed.childNodes);
             }
         }
