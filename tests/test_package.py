@@ -41,7 +41,7 @@ def test_the_wheel_carries_every_file_of_the_package(installed):
     carried = files_of(installed / "django_jobs")
     assert carried == files_of(PACKAGE)
     assert "py.typed" in carried
-    assert ".lua" in {Path(each).suffix for each in carried}
+    assert {".lua", ".mo", ".po"} <= {Path(each).suffix for each in carried}
 
 
 def test_the_wheel_carries_nothing_else(wheel):

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from django_jobs.admin import audit, long_work
 from django_jobs.admin.formatting import PHASES
@@ -84,14 +84,14 @@ VERBS = {
     for verb in (
         Emptying(
             name="drain",
-            label=gettext_lazy("Drain"),
+            label=pgettext_lazy("verb", "Drain"),
             form=DrainForm,
             jobs=lambda queue, scheduled: queue.jobs().filter(state=State.READY) if scheduled else queue.jobs().ready(),
             act=QueueHandle.drain,
         ),
         Emptying(
             name="clean",
-            label=gettext_lazy("Clean"),
+            label=pgettext_lazy("verb", "Clean"),
             form=CleanForm,
             jobs=lambda queue, state, days: cleanable(queue.name, state, timedelta(days=days)),
             act=lambda queue, state, days, progress: queue.clean(state, timedelta(days=days), progress=progress),
@@ -119,8 +119,10 @@ def empty(
         return _page(page, request, verb, queue, kept=_kept(request, form), count=count)
     try:
         removed, is_done = _act(verb, queue, form.cleaned_data)
-    except QueueIsBusy as error:
-        page.message_user(request, str(error), messages.ERROR)
+    except QueueIsBusy:
+        told = _("Jobs of %(queue)s run, so nothing was changed. Wait until they have ended, or choose: %(force)s.")
+        force = ObliterateForm.base_fields["force"].label
+        page.message_user(request, told % {"queue": queue.name, "force": force}, messages.ERROR)
         return None
     told = ngettext("%(count)s job was removed.", "%(count)s jobs were removed.", removed)
     _record(request, verb, queue, form, told % {"count": grouped(removed)})

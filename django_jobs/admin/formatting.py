@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import get_settings
@@ -20,7 +20,7 @@ from django_jobs.definitions.metadata import as_text
 from django_jobs.definitions.redaction import shown_call, shown_result
 from django_jobs.definitions.registry import find_spec
 from django_jobs.definitions.sandbox import limits_of
-from django_jobs.models import Job, Step
+from django_jobs.models import Attempt, Job, Step
 from django_jobs.states import State
 
 # What a job can be asked to be; each name is that of a question of the queryset.
@@ -33,6 +33,15 @@ PHASES = {
     "successful": State.SUCCESSFUL.label,
     "failed": State.FAILED.label,
     "cancelled": State.CANCELLED.label,
+}
+# What an attempt came to.
+OUTCOMES = {
+    "successful": pgettext_lazy("attempt", "successful"),
+    "failed": pgettext_lazy("attempt", "failed"),
+    "retrying": pgettext_lazy("attempt", "retrying"),
+    "ready": pgettext_lazy("attempt", "ready"),
+    "stalled": pgettext_lazy("attempt", "stalled"),
+    "cancelled": pgettext_lazy("attempt", "cancelled"),
 }
 NOTHING = "-"
 MOST_SHOWN = 80
@@ -56,6 +65,10 @@ def phase(job: Job) -> SafeString:
 
 def attempt(job: Job) -> str:
     return f"{job.attempt} / {job.max_attempts}"
+
+
+def outcome(attempt: Attempt) -> str:
+    return str(OUTCOMES.get(attempt.outcome, attempt.outcome))
 
 
 def age(job: Job) -> str:
@@ -101,7 +114,8 @@ def ago(moment: datetime, row: Model) -> timedelta:
 
 
 def code(text: str) -> SafeString:
-    return format_html('<pre class="jobs-code">{}</pre>', text)
+    # It may scroll, so the keyboard must reach it.
+    return format_html('<pre class="jobs-code" tabindex="0">{}</pre>', text)
 
 
 def call(job: Job) -> SafeString:

@@ -165,7 +165,7 @@ class JobAdmin(ReadOnlyAdmin):
         workers = Worker.objects.using(obj._state.db).in_bulk({each.worker for each in attempts})
         context["steps"] = [formatting.step(each, obj) for each in obj.steps.order_by("-id")[:MOST_STEPS]]
         context["shows_results"] = self.may_view_payload(request)
-        context["attempts"] = [(each, workers.get(each.worker)) for each in attempts]
+        context["attempts"] = [(each, formatting.outcome(each), workers.get(each.worker)) for each in attempts]
         context["timeline"] = timeline(obj, attempts, now)
         context["report"] = shown_report(obj, with_payload=self.may_view_payload(request))
         context["reasons"] = reasons(obj, now, self._queue_url(obj))

@@ -17,7 +17,7 @@ from django_jobs.models.functions import DatabaseNow
 MOST_LISTED = 100_000
 
 
-def grouped(number: int) -> str:
+def grouped(number: float) -> str:
     """Return a number with its thousands apart, as the language of the page has them."""
     return number_format(number, force_grouping=True)
 

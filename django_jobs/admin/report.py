@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
 from django_jobs.admin import formatting
+from django_jobs.admin.read_only import grouped
 from django_jobs.definitions.progress import Progress
 from django_jobs.definitions.redaction import shown_data
 from django_jobs.models import Job, LogLine
@@ -69,4 +70,4 @@ def report_response(
 
 def _current(current: Any) -> SafeString | str:
     is_number = isinstance(current, int | float) and not isinstance(current, bool)
-    return f"{current:,}" if is_number else formatting.pretty(current)
+    return grouped(current) if is_number else formatting.pretty(current)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.formatting import PHASES, badge
+from django_jobs.admin.formatting import PHASES, badge, outcome
 from django_jobs.definitions.durations import in_words
 from django_jobs.models import Attempt, Job
 from django_jobs.states import State
@@ -43,7 +43,7 @@ def timeline(job: Job, attempts: Sequence[Attempt], now: datetime) -> list[Event
 def _starts_and_ends(attempts: Sequence[Attempt]) -> list[tuple[datetime, str]]:
     events = []
     for each in attempts:
-        number = {"number": each.number, "outcome": each.outcome, "error": each.error_class}
+        number = {"number": each.number, "outcome": outcome(each), "error": each.error_class}
         if each.started_at is not None:
             events.append((each.started_at, _("Attempt %(number)d started") % number))
         ended = (

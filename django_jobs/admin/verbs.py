@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext_lazy, pgettext_lazy
 
 from django_jobs.admin.read_only import grouped
 from django_jobs.definitions.rank import HIGHEST_PRIORITY, LOWEST_PRIORITY
@@ -127,7 +127,7 @@ REPRIORITIZE = Verb(
 )
 REMOVE = Verb(
     name="remove",
-    label=_("Remove"),
+    label=pgettext_lazy("verb", "Remove"),
     act=control.remove,
     can=lambda jobs: jobs.exclude(state=State.RUNNING),
     will=ngettext_lazy(

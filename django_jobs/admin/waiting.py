@@ -30,7 +30,9 @@ def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
     if job.expires_at is not None and not job.starts:
         yield _expiring(job.expires_at, now)
     if Queue.objects.using(get_settings().DATABASE).filter(name=job.queue_name, paused=True).exists():
-        yield format_html(_('Its queue <a href="{}">{}</a> is paused.'), queues_page, job.queue_name)
+        yield format_html(
+            _('Its queue <a href="{page}">{queue}</a> is paused.'), page=queues_page, queue=job.queue_name
+        )
     yield from _workers_missing(job, now)
     if job.suspect:
         yield _("A worker died under it, so it starts alone, in a process of its own.")

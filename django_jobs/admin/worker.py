@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from django_jobs.admin import formatting
 from django_jobs.admin.read_only import ReadOnlyAdmin
@@ -31,7 +31,7 @@ LIVES = {
     Life.DEAD: ("failed", gettext_lazy("Dead since %(moment)s")),
 }
 ASKED = {
-    "quiet": ("retrying", gettext_lazy("Quiet")),
+    "quiet": ("retrying", pgettext_lazy("state of a worker", "Quiet")),
     "stopping": ("running", gettext_lazy("Stopping")),
     "restarting": ("running", gettext_lazy("Restarting")),
 }

@@ -96,7 +96,8 @@ def steer(
     audit.record(request, able, told)
     level = messages.SUCCESS if changed == len(chosen) else messages.WARNING
     if changed < len(chosen):
-        told = f"{told} {_('The others had been told before, or do not live.')}"
+        others = _("The others had been told before, or do not live.")
+        told = f"{told} {others}"
     page.message_user(request, told, level)
     return None
 

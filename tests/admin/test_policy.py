@@ -3,35 +3,14 @@
 import pytest
 from django.urls import reverse
 
-from django_jobs.models import Attempt, Queue
-from django_jobs.states import State
-from tests import rows
-from tests.admin.pages import JOBS, QUEUES, WORKERS, Page, all_matching, job_page, selection
+from tests.admin.every_page import put_rows, render
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
 def pages(admin_client):
-    """Every kind of page there is, by name, with something on it."""
-    worker = rows.worker()
-    waiting, failed, running = rows.put(), rows.put(State.FAILED), rows.put(State.RUNNING, owner=worker)
-    Attempt.objects.create(job=failed, number=1, finished_at=rows.now(), outcome="failed", traceback="Traceback: ...")
-    queue = Queue.objects.create(name="mail", paused=True, paused_at=rows.now())
-    responses = {
-        "list": admin_client.get(JOBS),
-        "filtered": admin_client.get(JOBS, {"state": "failed"}),
-        **{job.state: admin_client.get(job_page(job)) for job in (waiting, failed, running)},
-        "remove": admin_client.post(JOBS, selection(failed.pk, action="remove")),
-        "reprioritize": admin_client.post(JOBS, selection(waiting.pk, action="reprioritize")),
-        "all": admin_client.post(f"{JOBS}?state=failed", all_matching()),
-        "queues": admin_client.get(QUEUES),
-        "queue": admin_client.get(reverse("admin:django_jobs_queue_change", args=[queue.pk])),
-        "workers": admin_client.get(WORKERS),
-        "worker": admin_client.get(reverse("admin:django_jobs_worker_change", args=[worker])),
-    }
-    assert {response.status_code for response in responses.values()} == {200}
-    return {name: Page(response) for name, response in responses.items()}
+    return render(admin_client, put_rows())
 
 
 def test_no_page_carries_scripts_styles_or_handlers_of_its_own(pages):
@@ -50,7 +29,7 @@ def test_nothing_comes_from_elsewhere(pages):
 
 
 def test_every_verb_is_a_real_button_in_a_form(pages):
-    for name in ("filtered", "ready", "failed", "running", "queues"):
+    for name in ("filtered", "ready", "failed", "claimed", "queues"):
         page = pages[name]
         assert page.forms(), name
         buttons = [attrs for tag, attrs in page.tags if tag == "button" and attrs.get("name") == "action"]

@@ -24,9 +24,11 @@ MISSING = pytest.StashKey[str]()
 def missing() -> str:
     """Return what must be installed before a browser can be started, or an empty text."""
     try:
+        import axe_playwright_python  # noqa: F401
         import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "Playwright is not installed: pip install --group browser"
+        import unfold  # noqa: F401
+    except ImportError as error:
+        return f"{error.name} is not installed: pip install --group browser"
     return "" if shutil.which("chromium") else "Chromium is not installed: on Debian, apt install chromium"
 
 
@@ -38,12 +40,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 @pytest.fixture(scope="module")
-def browser(pytestconfig: pytest.Config) -> "Iterator[Browser]":
+def group(pytestconfig: pytest.Config) -> None:
+    """Require what the dependency group of the same name as this folder brings, and the browser."""
     if why := missing():
         if os.environ.get("CI"):
             pytest.fail(f"CI is set, so the browser tests must run. {why}", pytrace=False)
         pytestconfig.stash[MISSING] = why
         pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def browser(group: None) -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 
     with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:

@@ -26,9 +26,12 @@ def test_the_page_of_a_running_job_follows_it_to_its_end(visit, admin):
     page = visit.page
     assert page.locator("progress").get_attribute("value") == "25"
 
+    # A reader of screens is told only of what changes inside of the status that it has met.
+    page.locator("[role=status]").evaluate("(status) => { status.heard = true }")
     say(job, Progress(3, 4), "the first line", "<b>the second</b> line")
     page.get_by_text("<b>the second</b> line").wait_for()
     assert page.locator("progress").get_attribute("value") == "75"
+    assert page.locator("[role=status]", has=page.locator("progress")).evaluate("(status) => status.heard")
 
     Job.objects.filter(pk=job.pk).update(state=State.SUCCESSFUL, finished_at=rows.now())
     page.locator(".jobs-badge", has_text="Successful").first.wait_for()

@@ -3,6 +3,16 @@
 {
     const PAUSE = 2000;
 
+    // What has not changed is left alone: it may be selected, scrolled, or being read aloud.
+    const renew = (part, fresh) => {
+        for (const name of [".jobs-progress", ".jobs-said"]) {
+            const [old, renewed] = [part.querySelector(name), fresh.querySelector(name)];
+            if (!old.isEqualNode(renewed)) {
+                old.replaceChildren(...renewed.childNodes);
+            }
+        }
+    };
+
     const refresh = async (part) => {
         if (!document.hidden) {
             const response = await fetch(part.dataset.live).catch(() => null);
@@ -17,8 +27,7 @@
                     window.location.reload(); // it has ended: the whole page tells more
                     return;
                 }
-                part.replaceWith(fresh);
-                part = fresh;
+                renew(part, fresh);
             }
         }
         window.setTimeout(refresh, PAUSE, part);
