@@ -93,13 +93,17 @@ def fill() -> Table:
     )
 
 
-@pytest.fixture(params=["analysed while empty", "analysed since"])
-def table(request: pytest.FixtureRequest) -> Table:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # New files: plans shall not depend on what other tests have left in the old ones.
+@pytest.fixture
+def new_files() -> None:
+    """Plans shall not depend on what other tests have left in the files of the table."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {JOB} CASCADE")
             cursor.execute(f"ALTER TABLE {JOB} SET (autovacuum_enabled = false)")
+
+
+@pytest.fixture(params=["analysed while empty", "analysed since"])
+def table(request: pytest.FixtureRequest, new_files: None) -> Table:
     if connection.vendor != "mysql":  # there it would end the transaction; its statistics are its own affair
         analyze()
     filled = fill()
@@ -305,7 +309,7 @@ def test_pruning_reads_only_what_may_go(table):
     connection.vendor == "sqlite", reason="SQLite reads no partial index where it looks for nothing in it."
 )
 @pytest.mark.parametrize("count", [False, True], ids=["listed", "counted"])
-def test_those_of_a_name_that_live_are_found_without_a_look_at_what_has_ended(count):
+def test_those_of_a_name_that_live_are_found_without_a_look_at_what_has_ended(new_files, count):
     rows = [new(State.SUCCESSFUL, keep_until=now() + HOUR) for _ in range(ROWS)]
     rows += [new(state) for state in ALIVE for _ in range(20)]
     Job.objects.bulk_create(rows, batch_size=500)
