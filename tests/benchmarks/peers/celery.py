@@ -19,12 +19,17 @@ BODIES = {body.__name__: app.task(body, name=body.__name__) for body in (client.
 
 
 class CeleryPeer(client.Peer):
-    def prepare(self) -> None:
+    def __init__(self) -> None:
+        # The client is started again after servers have counted.
         if KEEPS_ROWS:
             import django
-            from django.core.management import call_command
 
             django.setup()
+
+    def prepare(self) -> None:
+        if KEEPS_ROWS:
+            from django.core.management import call_command
+
             call_command("migrate", verbosity=0)
 
     def clear(self) -> None:
