@@ -73,12 +73,13 @@ def hall(board: Board) -> Iterator[Hall]:
 
 
 def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended, even if nobody has asked for its status."""
-    status = Path(f"/proc/{pid}/stat")
+    """Tell whether a process has ended with all its threads, even if nobody has asked for its status."""
     try:
-        return status.read_text().rpartition(")")[2].split()[0] == "Z"
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return True
+    # The first thread is a zombie already while others are on their way out, and until then nobody is told of the end.
+    return state == "Z" and int(numbers[16]) <= 1
 
 
 def log_of(claimed: Claim) -> list[str]:
