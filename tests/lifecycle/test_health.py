@@ -15,9 +15,9 @@ from django_jobs.lifecycle.health import examine
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from tests import rows
-from tests.transitions.test_plans import READY, explained, index_of, reads_all, sorts, statements, table
+from tests.transitions.test_plans import READY, explained, index_of, new_files, reads_all, sorts, statements, table
 
-__all__ = ["table"]
+__all__ = ["new_files", "table"]
 pytestmark = pytest.mark.django_db
 
 NOTE = "samples.note"
