@@ -41,9 +41,9 @@ def connect(address: str, key: str = "") -> Server:
         return _server_of_cache(address, rest)
     try:
         if scheme.endswith("+sentinel"):
-            return _sentinel_server(urlsplit(address))
+            return _sentinel_server(_split(address))
         if scheme.endswith("+cluster"):
-            return _cluster_server(urlsplit(address), key)
+            return _cluster_server(_split(address), key)
         where = _pool(address)
     except ConfigurationError:
         raise
@@ -58,6 +58,14 @@ def _refuse(scheme: str) -> NoReturn:
         f"{SETTING}['TRANSPORT'] starts with {scheme!r} but the rest is no address with options that the Redis "
         f"client knows. Write {SHAPES[scheme]}, and special characters of a password as %XX."
     ) from None
+
+
+def _split(address: str) -> SplitResult:
+    """Split an address of several hosts: urlsplit, lately, refuses an IPv6 address that has others beside it."""
+    scheme, _, rest = address.partition("://")
+    rest, _, query = rest.partition("?")
+    hosts, slash, path = rest.partition("/")
+    return SplitResult(scheme, hosts, slash + path, query, "")
 
 
 def _pool(address: str) -> ConnectionPool:
