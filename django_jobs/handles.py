@@ -17,8 +17,8 @@ from django_jobs.lifecycle.control import Progress, pause_queue, resume_queue
 from django_jobs.lifecycle.emptying import clean_queue, drain_queue, obliterate_queue
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import State
-from django_jobs.transitions.claiming import now, oldest_due
 from django_jobs.transitions.counting import waiting
+from django_jobs.transitions.due import now, oldest_due
 from django_jobs.worker.manual import TakenJob, take_job
 
 # As far as jobs are counted that have ended, unless all are asked for.

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django_jobs.lifecycle.dispatching import ring
 from django_jobs.transitions.ageing import ONE_PRIORITY, age
-from django_jobs.transitions.claiming import due_ranges, now
+from django_jobs.transitions.due import due_ranges, now
 from django_jobs.transitions.steering import CHUNK
 from django_jobs.transports import Bell
 

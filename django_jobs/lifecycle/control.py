@@ -17,8 +17,8 @@ from django_jobs.lifecycle.deduplicating import count_refused, follow_on_commit
 from django_jobs.lifecycle.dispatching import HORIZON, ring_on_commit
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.transitions import removing, steering, steps
-from django_jobs.transitions.claiming import now
 from django_jobs.transitions.deduplicating import held_keys
+from django_jobs.transitions.due import now
 from django_jobs.transitions.steering import Moved
 from django_jobs.transports import Bell, get_transport
 

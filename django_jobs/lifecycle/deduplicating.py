@@ -16,9 +16,9 @@ from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
 from django_jobs.states import State
 from django_jobs.transitions import deduplicating
-from django_jobs.transitions.claiming import now
 from django_jobs.transitions.creating import NewJob, insert
 from django_jobs.transitions.deduplicating import Hits, Released
+from django_jobs.transitions.due import now
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import DEDUPLICATION
 from django_jobs.transitions.transactions import in_transaction

@@ -21,8 +21,8 @@ from django_jobs.lifecycle.sweeping import sweep
 from django_jobs.models import Job, JobQuerySet, Queue
 from django_jobs.states import ENDED, State
 from django_jobs.transitions import steering
-from django_jobs.transitions.claiming import due_ranges, now
 from django_jobs.transitions.deduplicating import held_keys
+from django_jobs.transitions.due import due_ranges, now
 from django_jobs.transitions.removing import NOT_RUNNING, remove
 from django_jobs.transports import get_transport
 

@@ -16,8 +16,8 @@ from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.findings import Finding, Status
 from django_jobs.lifecycle.waiting import Due, due, queues_with_ready_jobs
 from django_jobs.models import Queue, Worker
-from django_jobs.transitions.claiming import now
 from django_jobs.transitions.counting import connection_counts
+from django_jobs.transitions.due import now
 from django_jobs.transports import get_transport
 
 APP = "django_jobs"

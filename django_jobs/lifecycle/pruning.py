@@ -7,7 +7,7 @@ from functools import partial
 from django_jobs.models import JobQuerySet
 from django_jobs.states import ENDED
 from django_jobs.transitions import pruning
-from django_jobs.transitions.claiming import now
+from django_jobs.transitions.due import now
 from django_jobs.transitions.transactions import in_transaction
 
 # Who looks into what went wrong wants to see which workers there were.

@@ -9,7 +9,7 @@ from django_jobs.definitions.rank import is_lifo
 from django_jobs.lifecycle.dispatching import HORIZON
 from django_jobs.models import Job, JobQuerySet
 from django_jobs.states import State
-from django_jobs.transitions.claiming import due_ranges, now, ready_queues
+from django_jobs.transitions.due import due_ranges, now, ready_queues
 from django_jobs.transports import Bell, get_transport
 
 FRESH_FROM = timedelta(seconds=60)
@@ -22,11 +22,16 @@ def sweep_fresh(using: str) -> int:
     """Ring what became due in the last minute but for the last seconds, newest first; return how many were rung."""
     present = now(using)
     bells: list[Bell] = []
-    for queue_name in ready_queues(using):
+    queue_names = list(ready_queues(using))
+    for queue_name in queue_names:
+        # Each has its share: a queue with a long backlog shall not keep the others waiting.
+        left = FRESH_MOST // len(queue_names)
         for first, last in due_ranges(using, queue_name, present - FRESH_TO, present - FRESH_FROM):
             newest_first = "rank" if is_lifo(first) else "-rank"
-            rows = _ready(using, queue_name, first, last).order_by(newest_first)[: FRESH_MOST - len(bells)]
-            bells += [Bell(id, queue_name, rank) for id, rank in rows.values_list("id", "rank")]
+            rows = _ready(using, queue_name, first, last).order_by(newest_first)[:left]
+            found = [Bell(id, queue_name, rank) for id, rank in rows.values_list("id", "rank")]
+            bells += found
+            left -= len(found)
     get_transport().announce(bells)
     return len(bells)
 

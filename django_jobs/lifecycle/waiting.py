@@ -9,7 +9,7 @@ from django.db import connections
 from django_jobs.definitions.rank import due_at, is_lifo
 from django_jobs.models import Job
 from django_jobs.states import State
-from django_jobs.transitions.claiming import due_ranges
+from django_jobs.transitions.due import due_ranges
 
 # So many rows of a queue and priority are looked at, from the one that is due longest.
 LOOKED_AT = 1_000

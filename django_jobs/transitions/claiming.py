@@ -1,8 +1,8 @@
 """claim: ready -> running. The one guarded UPDATE that decides whether a job may run."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +10,9 @@ from django.db import connections
 
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim
-from django_jobs.definitions.rank import BAND_SIZE, due_at, due_range, is_lifo
-from django_jobs.models import Job, Queue, Worker
-from django_jobs.states import CLAIM, State
-from django_jobs.transitions.hopping import each_value
+from django_jobs.models import Queue, Worker
+from django_jobs.states import CLAIM
+from django_jobs.transitions.due import due_ranges, now, ready
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import Dialect, Row
 
@@ -150,82 +149,13 @@ def begin(using: str, worker: UUID, claims: Sequence[Claim]) -> set[tuple[UUID, 
     return {(sql.read_id(id), fence) for id, fence in rows} & {(claim.id, claim.fence) for claim in claims}
 
 
-def ready_queues(using: str) -> Iterator[str]:
-    """Yield the queues that hold anything ready, whoever serves them; without partial indexes those that hold anything.
-
-    One look at the index for each.
-    """
-    rows = Job.objects.using(using)
-    if connections[using].features.supports_partial_indexes:
-        # Else the index knows of each queue only where its first row is.
-        rows = rows.filter(state=State.READY)
-    yield from each_value(rows, "queue_name", above="")
-
-
-def due_ranges(
-    using: str, queue_name: str, until: datetime, since: datetime | None = None, *, suspect: bool = False
-) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of ranks between two times, one for each band of the queue that holds anything ready.
-
-    Hops over the index from one band to the next: one look-up a band, whatever the number of rows, and none for
-    bands that nobody asks for.
-    """
-    sql = dialect(using)
-    start = 0
-    while True:
-        # ORDER BY and LIMIT, not MIN: where the statistics say "one row", PostgreSQL would read them all for a MIN.
-        # And no recursive statement: MariaDB would read them all for a bound that is not a constant.
-        rows = sql.query(
-            f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)} AND rank >= %s "
-            "ORDER BY rank LIMIT 1",
-            [queue_name, start],
-        )
-        if not rows:
-            return
-        band = int(rows[0][0]) // BAND_SIZE
-        yield due_range(band, until, since)
-        start = (band + 1) * BAND_SIZE
-
-
-def oldest_due(using: str, queue_name: str, until: datetime) -> datetime | None:
-    """Return the time of the job of a queue that has been due longest: one look-up a band."""
-    sql = dialect(using)
-    oldest: list[datetime] = []
-    for suspect in (False, True):
-        for first, last in due_ranges(using, queue_name, until, suspect=suspect):
-            order = "DESC" if is_lifo(first) else "ASC"
-            rows = sql.query(
-                f"SELECT rank FROM {sql.job} WHERE queue_name = %s AND {_ready(sql, suspect)} "
-                f"AND rank BETWEEN %s AND %s ORDER BY rank {order} LIMIT 1",
-                [queue_name, first, last],
-            )
-            oldest += [due_at(int(rank)) for (rank,) in rows]
-    return min(oldest, default=None)
-
-
-def any_suspect(using: str, queue_names: Sequence[str]) -> bool:
-    """Tell whether a job waits that must start alone, in any of the queues, and is due."""
-    present = now(using)
-    sql = dialect(using)
-    for queue_name in queue_names:
-        for first, last in due_ranges(using, queue_name, present, suspect=True):
-            found = sql.query(
-                f"SELECT 1 FROM {sql.job} "
-                f"WHERE queue_name = %s AND {_ready(sql, True)} AND rank BETWEEN %s AND %s LIMIT 1",
-                [queue_name, first, last],
-            )
-            if found:
-                return True
-    return False
-
-
 def leftovers(using: str, ids: Collection[UUID], names: Sequence[str]) -> list[Leftover]:
     """Look at the rows of ids that were taken but not claimed. Rows that are gone are not returned."""
     if not ids:
         return []
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
-    startable = f"{_ready(sql, False)} AND NOT cancel_requested AND {_not_expired(sql)}"
+    startable = f"{ready(sql, False)} AND NOT cancel_requested AND {_not_expired(sql)}"
     rows = sql.query(
         f"SELECT id, queue_name, rank, CASE WHEN {startable} THEN 1 ELSE 0 END, name FROM {sql.job} WHERE {among}",
         parameters,
@@ -235,12 +165,6 @@ def leftovers(using: str, ids: Collection[UUID], names: Sequence[str]) -> list[L
         Leftover(sql.read_id(id), queue_name, int(rank), bool(free), name in known)
         for id, queue_name, rank, free, name in rows
     ]
-
-
-def now(using: str) -> datetime:
-    """Return the database's time."""
-    sql = dialect(using)
-    return datetime.fromtimestamp(sql.query(f"SELECT {sql.epoch(sql.now)}")[0][0], UTC)
 
 
 def _claim(
@@ -260,7 +184,7 @@ def _claim(
     quote = connections[sql.connection.alias].ops.quote_name
     workers = quote(Worker._meta.db_table)
     guard = (
-        f"{where} AND {_ready(sql, suspect)} AND NOT cancel_requested "
+        f"{where} AND {ready(sql, suspect)} AND NOT cancel_requested "
         f"AND {_not_expired(sql)} AND {known} AND {_not_paused(sql)}"
     )
     # By the claim: the body may begin, and so end, a moment later.
@@ -327,8 +251,3 @@ def _not_paused(sql: Dialect) -> str:
 def _not_expired(sql: Dialect) -> str:
     """Expiry is about the first start: a job that was started in time may be tried again later."""
     return f"(expires_at IS NULL OR starts > 0 OR expires_at > {sql.now})"
-
-
-def _ready(sql: Dialect, suspect: bool) -> str:
-    """The condition as the partial index has it, letter by letter."""
-    return f"state = 'ready' AND {sql.flag('suspect', suspect)}"

@@ -13,7 +13,7 @@ from django_jobs.definitions.registry import job_names
 from django_jobs.lifecycle.rescuing import say_goodbye
 from django_jobs.lifecycle.workers import Orders, orders_of
 from django_jobs.models import Worker
-from django_jobs.transitions.claiming import now
+from django_jobs.transitions.due import now
 from django_jobs.worker.board import Board
 
 

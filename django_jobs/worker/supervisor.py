@@ -19,7 +19,7 @@ from django_jobs.conf import get_settings
 from django_jobs.errors import TransportError
 from django_jobs.lifecycle import workers
 from django_jobs.lifecycle.rescuing import rescue_worker
-from django_jobs.transitions.claiming import any_suspect
+from django_jobs.transitions.due import any_suspect
 from django_jobs.transitions.rescuing import beat
 from django_jobs.transports import get_transport
 from django_jobs.worker.births import Child

@@ -79,6 +79,14 @@ def test_a_fresh_sweep_rings_what_became_due_in_the_last_minute_but_not_just_now
     assert transport.rung == ([job.pk] if rings else [])
 
 
+def test_in_a_fresh_sweep_a_long_backlog_keeps_no_other_queue_waiting(transport):
+    due = now() - TEN_SECONDS
+    Job.objects.bulk_create([new(run_after=due, queue_name="default") for _ in range(FRESH_MOST)])
+    other = put(run_after=due, queue_name="mail")
+    assert sweep_fresh("default") == FRESH_MOST // 2 + 1
+    assert other.pk in transport.rung
+
+
 @pytest.mark.parametrize("lifo", [False, True])
 def test_a_fresh_sweep_of_too_many_rings_the_newest(transport, lifo):
     present = now()

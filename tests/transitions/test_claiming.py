@@ -12,8 +12,9 @@ from django_jobs.definitions.outcomes import Claim
 from django_jobs.definitions.rank import BAND_SIZE, band, due_range
 from django_jobs.models import Job, Queue, Worker
 from django_jobs.states import State
-from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
-from django_jobs.transitions.claiming import now as database_now
+from django_jobs.transitions.claiming import claim_due, claim_ids, leftovers
+from django_jobs.transitions.due import due_ranges
+from django_jobs.transitions.due import now as database_now
 from django_jobs.transitions.transactions import in_transaction
 from tests.rows import HOUR, NAMES, columns, fresh, now, put, running, worker
 from tests.threads import together

@@ -23,8 +23,9 @@ from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
 from django_jobs.models import Job
 from django_jobs.states import ALIVE, ENDED, State
 from django_jobs.transitions import deduplicating, pruning, rescuing, steering
-from django_jobs.transitions.claiming import claim_due, claim_ids, due_ranges, leftovers
+from django_jobs.transitions.claiming import claim_due, claim_ids, leftovers
 from django_jobs.transitions.creating import free_expired_keys, holders
+from django_jobs.transitions.due import due_ranges
 from django_jobs.transitions.ending import end, still_owned
 from django_jobs.transitions.expiring import expire
 from django_jobs.transitions.reports import fences, save_data

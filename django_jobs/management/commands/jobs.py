@@ -22,7 +22,7 @@ from django_jobs.management.reports import TAIL_LINES, follow, log_line, progres
 from django_jobs.management.tables import block, facts, table
 from django_jobs.management.terminal import ProgressBar, confirm
 from django_jobs.models import Job, Step
-from django_jobs.transitions.claiming import now
+from django_jobs.transitions.due import now
 
 TITLES = ("ID", "STATE", "NAME", "QUEUE", "ATTEMPT", "AGE", "DURATION")
 # What --json tells of a job in a list, and of one that is shown.

@@ -18,7 +18,7 @@ from django_jobs.management import subcommands
 from django_jobs.management.tables import table
 from django_jobs.management.terminal import confirm
 from django_jobs.models import Worker
-from django_jobs.transitions.claiming import now
+from django_jobs.transitions.due import now
 
 # Rows of dead workers pile up.
 MOST_DEAD = 100
