@@ -68,7 +68,7 @@ FLAWS = {
     "an end that asks for the state alone": (ending, "_GUARD", "j.state = 'running'"),
     "a claim that does not ask for what is ready": (
         claiming,
-        "_ready",
+        "ready",
         lambda sql, suspect: f"state IN ('ready', 'running') AND {sql.flag('suspect', suspect)}",
     ),
 }
