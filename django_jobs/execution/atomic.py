@@ -1,12 +1,10 @@
 """Atomic jobs: what the body does to the job database and its success are committed together, or not at all."""
 
 import logging
-import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
@@ -14,7 +12,7 @@ from django_jobs.definitions.outcomes import Claim, Ended, GivenBack, Outcome, S
 from django_jobs.errors import BrokenTransaction
 from django_jobs.lifecycle.deduplicating import follow_on_commit
 from django_jobs.transitions.ending import end_with_body
-from django_jobs.transitions.transactions import TRIES, is_collision
+from django_jobs.transitions.transactions import after_collisions
 
 logger = logging.getLogger("django_jobs")
 
@@ -27,16 +25,7 @@ def commit_together(claim: Claim, body: Callable[[], Outcome]) -> Outcome:
     A body that collides with another transaction runs again at once: nothing of it was left, and it is not to blame.
     """
     using = get_settings().DATABASE
-    for remaining in range(TRIES - 1, -1, -1):
-        try:
-            return _commit_once(using, claim, body)
-        except OperationalError as error:
-            if not remaining or not is_collision(using, error):
-                raise
-            logger.info("Job %s (%s) runs again, for its transaction met another: %s", claim.id, claim.name, error)
-            # Those who collided must not collide again.
-            time.sleep(random.uniform(0.001, 0.02))
-    raise AssertionError("unreachable")
+    return after_collisions(using, f"Job {claim.id} ({claim.name})", lambda: _commit_once(using, claim, body))
 
 
 def unbroken(using: str, body: Callable[[], Result]) -> Result:

@@ -7,13 +7,14 @@ from functools import partial
 from operator import itemgetter
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Row, UniqueKey, portions
+from django_jobs.transitions.transactions import after_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
@@ -76,15 +77,22 @@ def insert(
     """Insert the jobs in the current transaction, and tell each row that was stored what the database decided.
 
     Return those that were stored, and the others, whose keys of the kind `unique` are taken. With `waiting` all are
-    stored as blocked.
+    stored as blocked. Where the caller has no transaction open, a deadlock over a key does not reach them.
     """
     state = State.BLOCKED if waiting else State.READY
-    if any(draft.metadata for draft in drafts):
+
+    def work() -> tuple[list[NewJob], list[NewJob]]:
+        if not any(draft.metadata for draft in drafts):
+            return _insert_all(using, drafts, unique, state)
         with transaction.atomic(using=using, savepoint=False):
             stored, others = _insert_all(using, drafts, unique, state)
             _insert_metadata(using, stored)
             return stored, others
-    return _insert_all(using, drafts, unique, state)
+
+    # SQLite has waited already, for as long as the caller's settings say.
+    if connections[using].in_atomic_block or connections[using].vendor == "sqlite":
+        return work()
+    return after_collisions(using, "An insert of jobs", work)
 
 
 def _insert_all(

@@ -1,5 +1,6 @@
 """Transactions of our own: whole again after a deadlock, a serialization failure or a lost connection."""
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from django.db import Error, InterfaceError, InternalError, OperationalError, co
 
 from django_jobs.conf import get_settings
 from django_jobs.transitions.sql import dialect
+
+logger = logging.getLogger("django_jobs")
 
 Result = TypeVar("Result")
 
@@ -43,12 +46,32 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
         except (OperationalError, InterfaceError, InternalError) as error:
             if not remaining or not _may_pass(using, error, before):
                 raise
-            # Those who collided must not collide again.
-            time.sleep(random.uniform(0.001, 0.02))
+            _step_aside()
     raise AssertionError("unreachable")
 
 
-def is_collision(using: str, error: OperationalError) -> bool:
+def after_collisions(using: str, what: str, work: Callable[[], Result]) -> Result:
+    """Run `work`, which begins and ends a transaction, and return what it returns; run it again after a collision.
+
+    A collision left nothing of it, and it was not to blame. `what` names it in the log.
+    """
+    for remaining in range(TRIES - 1, -1, -1):
+        try:
+            return work()
+        except OperationalError as error:
+            if not remaining or not _is_collision(using, error):
+                raise
+            logger.info("%s runs again, for its transaction met another: %s", what, error)
+            _step_aside()
+    raise AssertionError("unreachable")
+
+
+def _step_aside() -> None:
+    """Wait for a moment of random length: those who collided must not collide again."""
+    time.sleep(random.uniform(0.001, 0.02))
+
+
+def _is_collision(using: str, error: OperationalError) -> bool:
     """Tell whether the database undid a transaction for the sake of another one: the same may well succeed now."""
     if connections[using].vendor == "sqlite":
         return "locked" in str(error)

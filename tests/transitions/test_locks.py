@@ -35,14 +35,14 @@ def lock(*jobs: Job):
     )
 
 
-def somebody_waits() -> bool:
+def how_many_wait() -> int:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1")
+            cursor.execute("SELECT 'waits', count(*) FROM pg_locks WHERE NOT granted")
         else:
             # Not innodb_trx, which tells the same for ever to those who ask again within 0.1 s.
-            cursor.execute("SHOW GLOBAL STATUS WHERE Variable_name = 'Innodb_row_lock_current_waits' AND Value > 0")
-        return cursor.fetchone() is not None
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
+        return int(cursor.fetchone()[1])
 
 
 def test_a_claim_passes_by_what_is_locked():
@@ -140,7 +140,7 @@ def after_an_open_settle_of(job: Job, outcome, verb, *arguments):
     with ThreadPoolExecutor(1) as pool:
         with elsewhere(lambda: end("default", [late], late.finished)):
             answer = pool.submit(run, job.pk)
-            wait_until(lambda: somebody_waits() or answer.done(), what="the verb waits for the row")
+            wait_until(lambda: how_many_wait() or answer.done(), what="the verb waits for the row")
         return answer.result()
 
 
@@ -172,10 +172,29 @@ def test_a_cancel_is_not_lost_between_waiting_and_the_claim():
 
         with elsewhere(partial(claim_ids, "default", me, [job.pk], NAMES)):
             answer = pool.submit(run)
-            wait_until(lambda: somebody_waits() or answer.done(), what="the verb waits for the row")
+            wait_until(lambda: how_many_wait() or answer.done(), what="the verb waits for the row")
         assert answer.result() == 1
     row = fresh(job)
     assert (row.state, row.cancel_requested) == (State.RUNNING, True)
+
+
+def test_who_has_no_transaction_open_hears_nothing_of_a_deadlock_over_a_key():
+    """On MariaDB a rollback lets all go who wait for the key, and they are in each other's way."""
+    keyed = add.using(idempotency_key="one")
+
+    def enqueue() -> Job:
+        with own_connections({}):
+            return keyed.enqueue(1, 2)
+
+    with ThreadPoolExecutor(3) as pool:
+        with transaction.atomic():
+            assert keyed.enqueue(1, 2).created
+            answers = [pool.submit(enqueue) for _ in range(3)]
+            wait_until(lambda: how_many_wait() == len(answers), what="all wait for the key")
+            transaction.set_rollback(True)
+        jobs = [answer.result() for answer in answers]
+    assert {job.pk for job in jobs} == {Job.objects.get().pk}
+    assert sorted(job.created for job in jobs) == [False, False, True]
 
 
 @pytest.mark.skipif(connection.vendor == "mysql", reason="there a key is not locked by a change of the rest of its row")
