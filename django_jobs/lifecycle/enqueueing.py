@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models.base import ModelState
 
-from django_jobs.conf import get_settings
+from django_jobs.conf import JobsSettings, get_settings
 from django_jobs.definitions.arguments import (
     arguments_digest,
     decode_call,
@@ -24,6 +24,7 @@ from django_jobs.definitions.batches import likeness
 from django_jobs.definitions.identifiers import uuid7s
 from django_jobs.definitions.keeping import StoredKeep
 from django_jobs.definitions.metadata import metadata_text
+from django_jobs.definitions.options import JobOptions
 from django_jobs.definitions.redaction import shown_call
 from django_jobs.definitions.registry import JobSpec
 from django_jobs.definitions.requests import JobRequest, ResolvedOptions, deduplication_key_of, key_of, resolve
@@ -39,6 +40,9 @@ from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, h
 TRIES = 3
 # Every column of the row, as long as nothing was said.
 _DEFAULTS = {field.attname: field.get_default() for field in Job._meta.concrete_fields}
+# What is enqueued one by one mostly has options that were said once; those of a call of its own are not worth a place.
+MOST_KNOWN = 256
+_known: dict[tuple[int, int], tuple[JobSpec, JobOptions, JobsSettings, ResolvedOptions, dict[str, Any]]] = {}
 
 
 def enqueue(request: JobRequest) -> Job[Any]:
@@ -64,17 +68,25 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
 
 
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:
-    """Return the rows to insert. What options come to is found out once for all requests that share them."""
-    known: dict[tuple[int, int], tuple[ResolvedOptions, dict[str, Any]]] = {}
-    drafts = []
     requests = [before_enqueue(request) for request in requests]
-    for request, job_id in zip(requests, uuid7s(len(requests)), strict=True):
-        place = id(request.spec), id(request.options)
-        if place not in known:
-            options = resolve(request)
-            known[place] = options, _columns(request.spec, options)
-        drafts.append(_draft(using, request, job_id, *known[place]))
-    return drafts
+    return [
+        _draft(using, request, job_id, *_resolved(request))
+        for request, job_id in zip(requests, uuid7s(len(requests)), strict=True)
+    ]
+
+
+def _resolved(request: JobRequest) -> tuple[ResolvedOptions, dict[str, Any]]:
+    """Return what the options of a request come to; found out once for all that share spec, options and settings."""
+    spec, options, settings = request.spec, request.options, get_settings()
+    known = _known.get((id(spec), id(options)))
+    # They are kept with it, so no others have their ids.
+    if known is None or known[:3] != (spec, options, settings):
+        resolved = resolve(request)
+        known = spec, options, settings, resolved, _columns(spec, resolved)
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[id(spec), id(options)] = known
+    return known[3], known[4]
 
 
 def _columns(spec: JobSpec, options: ResolvedOptions) -> dict[str, Any]:

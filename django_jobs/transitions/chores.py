@@ -32,4 +32,4 @@ def _make(using: str, name: str) -> None:
     guard = f"WHERE NOT EXISTS (SELECT 1 FROM {table} AS c WHERE c.name = %s)"
     dual = " FROM DUAL" if sql.connection.vendor == "mysql" else ""
     with suppress(IntegrityError):  # another worker has made it in the meantime
-        sql.query(f"INSERT INTO {table} (name, due_at) SELECT %s, {sql.now}{dual} {guard}", [name, name])
+        sql.execute(f"INSERT INTO {table} (name, due_at) SELECT %s, {sql.now}{dual} {guard}", [name, name])

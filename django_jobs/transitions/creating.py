@@ -1,9 +1,8 @@
 """create: nothing -> ready or blocked. Only inserts; a key is acquired here, and by who waits for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from operator import itemgetter
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Row, UniqueKey, portions
+from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Of, Row, UniqueKey, portions
 from django_jobs.transitions.transactions import after_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.
@@ -160,40 +159,51 @@ def _record(draft: NewJob) -> Row:
     return (*_stored_values(vars(draft.job)), draft.delay, draft.expires_after, draft.key_seconds, draft.held_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class _Insertion:
+    """How jobs are stored of which the columns at these places are given."""
+
+    given: tuple[int, ...]
+    state: State
+
+    @property
+    def columns(self) -> Columns:
+        return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in self.given}
+
+    def values(self, sql: Dialect, of: Of) -> dict[str, str]:
+        def later_if_given(column: str) -> str:
+            return f"CASE WHEN {of(column)} IS NULL THEN NULL ELSE {sql.later(of(column))} END"
+
+        columns = self.columns
+        values = {name: of(name) for name in columns if name in _STORED}
+        due = sql.later(f"COALESCE({of('delay')}, 0)") if "delay" in columns else sql.now
+        if "run_after" in columns:
+            due = f"COALESCE({of('run_after')}, {due})"
+        values["state"] = f"'{self.state.value}'"
+        values["run_after"] = due
+        values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now), of("priority"), of("lifo"))
+        values["enqueued_at"] = sql.now
+        if "expires_after" in columns:
+            expires = later_if_given("expires_after")
+            values["expires_at"] = f"COALESCE({of('expires_at')}, {expires})" if "expires_at" in columns else expires
+        if "key_seconds" in columns:
+            values["key_expires_at"] = later_if_given("key_seconds")
+        if "held_seconds" in columns:
+            values["deduplication_expires_at"] = later_if_given("held_seconds")
+        return values
+
+    def returning(self, sql: Dialect) -> str:
+        return f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
+
+
 def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
-    columns, records = _given(records)
-    returning = f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
-    return sql.insert(columns, records, partial(_values, sql, columns, state), returning, unique)
-
-
-def _given(records: Sequence[Row]) -> tuple[Columns, list[Row]]:
-    """Leave out the columns that are empty in all records, most of them: each costs its part of a statement."""
-    given = [index for index, values in enumerate(zip(*records, strict=True)) if values.count(None) < len(values)]
-    return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in given}, list(map(itemgetter(*given), records))
-
-
-def _values(sql: Dialect, columns: Columns, state: State, of: Callable[[str], str]) -> dict[str, str]:
-    """Return what is stored in each column that is not NULL in all rows; `of` writes a column of a record."""
-
-    def later_if_given(column: str) -> str:
-        return f"CASE WHEN {of(column)} IS NULL THEN NULL ELSE {sql.later(of(column))} END"
-
-    values = {name: of(name) for name in columns if name in _STORED}
-    due = sql.later(f"COALESCE({of('delay')}, 0)") if "delay" in columns else sql.now
-    if "run_after" in columns:
-        due = f"COALESCE({of('run_after')}, {due})"
-    values["state"] = f"'{state.value}'"
-    values["run_after"] = due
-    values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now), of("priority"), of("lifo"))
-    values["enqueued_at"] = sql.now
-    if "expires_after" in columns:
-        expires = later_if_given("expires_after")
-        values["expires_at"] = f"COALESCE({of('expires_at')}, {expires})" if "expires_at" in columns else expires
-    if "key_seconds" in columns:
-        values["key_expires_at"] = later_if_given("key_seconds")
-    if "held_seconds" in columns:
-        values["deduplication_expires_at"] = later_if_given("held_seconds")
-    return values
+    # Most columns are empty in all records, and each costs its part of a statement.
+    if len(records) == 1:
+        given = tuple([index for index, value in enumerate(records[0]) if value is not None])
+    else:
+        columns = zip(*records, strict=True)
+        given = tuple([index for index, values in enumerate(columns) if values.count(None) < len(values)])
+    return sql.insert(_Insertion(given, state), list(map(itemgetter(*given), records)), unique)
 
 
 def _complete(

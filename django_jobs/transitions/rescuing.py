@@ -41,7 +41,7 @@ def beat(using: str, workers: Collection[UUID]) -> set[UUID]:
     sql = dialect(using)
     among, parameters = sql.among("id", workers)
     table = _table(using, Worker)
-    sql.query(f"UPDATE {table} SET beat_at = {sql.now} WHERE {among} AND dead_at IS NULL", parameters)
+    sql.execute(f"UPDATE {table} SET beat_at = {sql.now} WHERE {among} AND dead_at IS NULL", parameters)
     rows = sql.query(f"SELECT id FROM {table} WHERE {among} AND dead_at IS NULL", parameters)
     return {sql.read_id(row[0]) for row in rows}
 
@@ -202,7 +202,7 @@ def _keep_stalls(using: str, ids: Sequence[UUID]) -> None:
     sql = dialect(using)
     among, parameters = sql.among("j.id", ids)
     attempts = _table(using, Attempt)
-    sql.query(
+    sql.execute(
         f"INSERT INTO {attempts} "
         "(job_id, number, worker, started_at, finished_at, outcome, error_class, message, traceback) "
         f"SELECT j.id, j.attempt, j.owner, j.started_at, {sql.now}, 'stalled', '', %s, '' FROM {sql.job} AS j "

@@ -5,10 +5,10 @@ database's clock, at the start of the statement.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,8 +22,8 @@ from django_jobs.models.functions import moment_sql
 # Column name -> type, in the words of PostgreSQL; the other dialects translate.
 Columns = dict[str, str]
 Row = Sequence[Any]
-# Told how a column of a record is written, it returns the expression of each column of job.
-Values = Callable[[Callable[[str], str]], dict[str, str]]
+# Returns how a column of a record is written.
+Of = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,20 @@ class UniqueKey:
     target: str
 
 
+class Insertion(Hashable, Protocol):
+    """All that a statement which inserts jobs is made of, but for their values."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of its records."""
+
+    def values(self, sql: "Dialect", of: Of) -> dict[str, str]:
+        """Return the expression of each column of job; a column that is not there is NULL."""
+
+    def returning(self, sql: "Dialect") -> str:
+        """Return what is wanted of each row that was inserted; its id is the first."""
+
+
 IDEMPOTENCY = UniqueKey("django_jobs_key", "key_digest", "(key_digest) WHERE key_digest IS NOT NULL")
 DEDUPLICATION = UniqueKey(
     "django_jobs_deduplication",
@@ -46,6 +60,8 @@ DEDUPLICATION = UniqueKey(
 # MySQL takes no statement above 16 MB unless told otherwise, and a character may take 14 bytes on its way there.
 _MOST_CHARACTERS = 1_000_000
 _MOST_ROWS = 1000
+# Far more than the kinds of jobs that one process enqueues one by one.
+_MOST_TEXTS = 1000
 
 
 def portions(columns: Columns, records: Iterable[Row]) -> Iterator[list[Row]]:
@@ -71,6 +87,7 @@ class Dialect(ABC):
     now: str
     # Whether an INSERT that a unique index refuses keeps a lock on what refused it until the transaction ends.
     locks_when_refused = False
+    _texts: ClassVar[dict[Hashable, str]] = {}
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
@@ -176,14 +193,8 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def insert(
-        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
-    ) -> list[Row]:
-        """Insert a row for each record unless its unique key is taken; return those that were inserted.
-
-        `values` is told how the columns of a record are written, and maps columns of job to SQL expressions over
-        them; a column that is not there is NULL.
-        """
+    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
+        """Insert a row for each record unless its unique key is taken; return those that were inserted."""
 
     def of_record(self, column: str) -> str:
         """Return a column of a record in a statement that selects from records as `o`."""
@@ -212,7 +223,7 @@ class Dialect(ABC):
         table, names = quote(model._meta.db_table), ", ".join(columns)
         line = f"({', '.join(['%s'] * len(columns))})"
         values = [value for id, *others in records for value in (self.id_parameter(id), *others)]
-        self.query(
+        self.execute(
             f"INSERT INTO {table} ({names}) VALUES {', '.join([line] * len(records))} "
             f"{self._unless_newer(table, columns)}",
             values,
@@ -239,10 +250,26 @@ class Dialect(ABC):
         return ""
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
-        """Run one statement and return its rows."""
+        """Run one statement that returns rows, and return them."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, parameters if isinstance(parameters, Mapping) else list(parameters))
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall()  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one statement that returns no rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, list(parameters))
+
+    def _remembered(self, key: Hashable, make: Callable[[], str]) -> str:
+        """Return a text that depends on nothing but the key; made once, unless the time is part of it."""
+        if self.now is not type(self).now:
+            return make()
+        key = type(self), key
+        if key not in Dialect._texts:
+            if len(Dialect._texts) >= _MOST_TEXTS:
+                Dialect._texts.clear()
+            Dialect._texts[key] = make()
+        return Dialect._texts[key]
 
     def _chosen(
         self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str, hint: str = ""

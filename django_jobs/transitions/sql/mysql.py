@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
+from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
 
 _TYPES = {
     "uuid": "CHAR(36)",
@@ -87,7 +87,7 @@ class MySQL(Dialect):
             if not ids:
                 return []
             among, parameters = self.among("id", ids)
-            self.query(f"UPDATE {self.job} SET {sets} WHERE {among}", [*set_parameters, *parameters])
+            self.execute(f"UPDATE {self.job} SET {sets} WHERE {among}", [*set_parameters, *parameters])
             return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
 
     def update_each(
@@ -112,28 +112,27 @@ class MySQL(Dialect):
                 return []
             # An update of the others would wait for their locks.
             _, rows = self._rows(columns, [record for record in records if record[0] in chosen])
-            self.query(f"UPDATE {joined} SET {sets} WHERE {guard}", [rows])
+            self.execute(f"UPDATE {joined} SET {sets} WHERE {guard}", [rows])
             among, parameters = self.among("j.id", chosen)
             return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
 
-    def insert(
-        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
-    ) -> list[Row]:
+    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
+        columns = insertion.columns
         # Where no record has the column, nobody has a key.
         key = list(columns).index(unique.column) if unique.column in columns else len(columns)
         keyed = [record for record in records if any(record[key : key + 1])]
         unkeyed = [record for record in records if not any(record[key : key + 1])]
         inserted = [record[0] for record in unkeyed]
-        given = values(self.of_record)
+        values = insertion.values(self, self.of_record)
         with transaction.atomic(self.connection.alias, savepoint=False):
             if unkeyed:
-                self._insert(columns, unkeyed, given)
+                self._insert(columns, unkeyed, values)
             for record in keyed:
-                if self._insert_keyed(columns, record, given, unique):
+                if self._insert_keyed(columns, record, values, unique):
                     inserted.append(record[0])
             among, parameters = self.among("id", inserted)
-            return self.query(f"SELECT {returning} FROM {self.job} WHERE {among}", parameters)
+            return self.query(f"SELECT {insertion.returning(self)} FROM {self.job} WHERE {among}", parameters)
 
     def insert_once(self, insert: str, parameters: Sequence[Any], key: str) -> bool:
         try:
@@ -174,7 +173,7 @@ class MySQL(Dialect):
         expressions = ", ".join(
             f"UNHEX({value})" if columns.get(name) == "bytea" else value for name, value in values.items()
         )
-        self.query(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", parameters)
+        self.execute(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", parameters)
 
     def _source(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
         """Return the records to select from, and the parameters of the expression."""

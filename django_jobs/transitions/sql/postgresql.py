@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
+from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
@@ -106,24 +106,26 @@ class PostgreSQL(Dialect):
             [*parameters, ids],
         )
 
-    def insert(
-        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
-    ) -> list[Row]:
-        parameters: Sequence[Any] | Mapping[str, Any]
+    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
         if len(records) == 1:
-            # Planned in less time than a SELECT from one row.
-            parameters = dict(zip(columns, records[0], strict=True))
-            given = values(lambda column: f"%({column})s::{columns[column]}")
-            source = f"VALUES ({', '.join(given.values())})"
-        else:
-            rows, parameters = self._rows(columns, records)
-            given = values(self.of_record)
-            source = f"SELECT {', '.join(given.values())} FROM {rows}"
-        names = ", ".join(self.connection.ops.quote_name(name) for name in given)
+            text = self._remembered((insertion, unique), lambda: self._insert_of_one(insertion, unique))
+            return self.query(text, dict(zip(insertion.columns, records[0], strict=True)))
+        rows, parameters = self._rows(insertion.columns, records)
+        values = insertion.values(self, self.of_record)
         return self.query(
-            f"INSERT INTO {self.job} ({names}) {source} ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
-            parameters,
+            self._insert(insertion, values, f"SELECT {', '.join(values.values())} FROM {rows}", unique), parameters
         )
+
+    def _insert_of_one(self, insertion: Insertion, unique: UniqueKey) -> str:
+        """VALUES are planned in less time than a SELECT from one row."""
+        columns = insertion.columns
+        values = insertion.values(self, lambda column: f"%({column})s::{columns[column]}")
+        return self._insert(insertion, values, f"VALUES ({', '.join(values.values())})", unique)
+
+    def _insert(self, insertion: Insertion, values: dict[str, str], source: str, unique: UniqueKey) -> str:
+        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
+        returning = insertion.returning(self)
+        return f"INSERT INTO {self.job} ({names}) {source} ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}"
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
         if not isinstance(parameters, Mapping):
@@ -131,10 +133,10 @@ class PostgreSQL(Dialect):
         return super().query(sql, parameters)
 
     def limit_lock_waits(self, milliseconds: int) -> None:
-        self.query(f"SET LOCAL lock_timeout = {int(milliseconds)}")
+        self.execute(f"SET LOCAL lock_timeout = {int(milliseconds)}")
 
     def limit_idleness(self, seconds: float) -> None:
-        self.query(f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+        self.execute(f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}")
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
         shared, own = self.divided(columns, records)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Row, UniqueKey, Values
+from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
 
 _ORIGIN_JULIAN_DAY = 2460676.5
 _UNIX_JULIAN_DAY = 2440587.5
@@ -88,23 +88,18 @@ class SQLite(Dialect):
             parameters,
         )
 
-    def insert(
-        self, columns: Columns, records: Sequence[Row], values: Values, returning: str, unique: UniqueKey
-    ) -> list[Row]:
-        source, parameters = self._rows(columns, records)
+    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
+        source, parameters = self._rows(insertion.columns, records)
         if len(parameters) > MOST_VARIABLES and len(records) > 1:
             middle = len(records) // 2
             first, second = records[:middle], records[middle:]
-            return [
-                *self.insert(columns, first, values, returning, unique),
-                *self.insert(columns, second, values, returning, unique),
-            ]
-        given = values(self.of_record)
-        names = ", ".join(self.connection.ops.quote_name(name) for name in given)
+            return [*self.insert(insertion, first, unique), *self.insert(insertion, second, unique)]
+        values = insertion.values(self, self.of_record)
+        names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
         return self.query(
-            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(given.values())} FROM {source} WHERE TRUE "
-            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}",
+            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} WHERE TRUE "
+            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {insertion.returning(self)}",
             parameters,
         )
 
