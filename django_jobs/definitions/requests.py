@@ -38,7 +38,7 @@ class JobRequest:
     def __post_init__(self) -> None:
         spec = self.spec
         try:
-            _fit(spec, len(self.args), tuple(self.kwargs))
+            check_fit(spec, len(self.args), tuple(self.kwargs))
         except TypeError as error:
             raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
         if asks_for_types(spec):
@@ -150,7 +150,7 @@ def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
 
 
 @lru_cache(maxsize=4096)
-def _fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> None:
+def check_fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> None:
     """Raise TypeError unless a call fits, which the number of arguments and the names of the others decide."""
     spec.signature.bind(*range(count), **dict.fromkeys(names))
 

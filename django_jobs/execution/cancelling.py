@@ -28,7 +28,8 @@ def hear(asked: Mapping[Key, str]) -> None:
 
 def reason_of(key: Key | None) -> str | None:
     """Return why an attempt was asked to cancel; None if it was not."""
-    return _asked.get(key) if key is not None else None
+    # Nearly always nobody is asked.
+    return _asked.get(key) if _asked and key is not None else None
 
 
 class TaskBody:

@@ -1,7 +1,6 @@
 """What a running job may know of itself."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,11 +134,16 @@ def current_jobs() -> tuple[JobContext, ...]:
     return (found,) if isinstance(found, JobContext) else found
 
 
-@contextmanager
-def as_current(jobs: JobContext | tuple[JobContext, ...]) -> Iterator[None]:
+class as_current:  # noqa: N801, it is used as a function; a class takes a fifth of the time of a generator
     """Let a body run for one job, or for those of a batch."""
-    token = _current.set(jobs)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_jobs", "_token")
+
+    def __init__(self, jobs: JobContext | tuple[JobContext, ...]) -> None:
+        self._jobs = jobs
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._jobs)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
-from django_jobs.definitions.annotations import read_arguments
+from django_jobs.definitions.annotations import asks_for_types, read_arguments
 from django_jobs.definitions.arguments import clean_bytes, clean_text, decode_call, decode_headers, encode_result
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.outcomes import (
@@ -24,6 +24,7 @@ from django_jobs.definitions.outcomes import (
     Succeeded,
 )
 from django_jobs.definitions.registry import JobSpec, find_spec, get_spec
+from django_jobs.definitions.requests import check_fit
 from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
 from django_jobs.execution.atomic import commit_together
@@ -45,11 +46,11 @@ def execute(claim: Claim) -> Outcome:
     except Exception as error:
         return hopeless(error)
     try:
-        with as_current(context):
-            if spec.is_atomic:
-                # Prepared anew for each run: what one that was undone did to its arguments and its data is undone too.
-                return commit_together(claim, lambda: _run(claim, *_prepare(claim)))
+        if not spec.is_atomic:
             return _run(claim, spec, context)
+        with as_current(context):
+            # Prepared anew for each run: what one that was undone did to its arguments and its data is undone too.
+            return commit_together(claim, lambda: _run(claim, *_prepare(claim)))
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return outcome_of(claim, error)
 
@@ -118,6 +119,10 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
     spec = get_spec(claim.name)
     args, kwargs = decode_call(claim.arguments)
     try:
+        if not kwargs and not asks_for_types(spec):
+            # Nothing is to be read and nothing to be put in its place: to bind it would take longer than all else here.
+            check_fit(spec, len(args), ())
+            return spec, make_context(claim, args, kwargs)
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidArguments(
@@ -168,6 +173,8 @@ def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:
 
 def succeeded(value: object) -> Outcome:
     """Return what an attempt comes to that has ended well with this result."""
+    if value is None:
+        return Succeeded()
     try:
         return Succeeded(encode_result(value, limit=get_settings().MAX_RESULT_BYTES))
     except Exception as error:

@@ -64,8 +64,9 @@ def claim_ids(
         suspect=False,
         begin_later=begin_later,
     )
-    position = {each: index for index, each in enumerate(ids)}
-    return sorted(claims, key=lambda claim: position[claim.id])
+    # By number: that of a UUID itself is hashed and compared in Python.
+    position = {each.int: index for index, each in enumerate(ids)}
+    return sorted(claims, key=lambda claim: position[claim.id.int])
 
 
 def claim_due(

@@ -113,19 +113,21 @@ def _end_alike(
 ) -> list[tuple[Ended, Written]]:
     sql = dialect(using)
     # By fence, for a job may be here twice: as it was before it was taken from us, and as we claimed it again.
-    by_claim = {(each.claim.id, each.claim.fence): each for each in ended}
+    by_claim = {(each.claim.id.int, each.claim.fence): each for each in ended}
+    # All lock their rows in the same order.
+    in_order = sorted(by_claim.values(), key=lambda each: each.claim.id.int)
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
     sets = ", ".join(
         [f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "owner = NULL", "deadline_at = NULL"]
     )
     returning = f"j.id, j.fence, j.state, j.queue_name, j.rank, {given_back('j.')}"
     written: list[tuple[Ended, Written]] = []
-    for records in portions(_COLUMNS, sorted(_record(sql, each, now) for each in by_claim.values())):
+    for records in portions(_COLUMNS, (_record(sql, each, now) for each in in_order)):
         for row in sql.update_each(_COLUMNS, records, sets, _GUARD, returning, skip_locked=skip_locked):
             id, fence, state, queue_name, rank, key = row
             id = sql.read_id(id)
             key = None if key is None else bytes(key)
-            written.append((by_claim[id, fence], Written(id, State(state), queue_name, int(rank), key)))
+            written.append((by_claim[id.int, fence], Written(id, State(state), queue_name, int(rank), key)))
     return written
 
 

@@ -171,9 +171,9 @@ class Desk:
         with self._lock:
             for claim in claims:
                 self._being_written -= 1
-                held = self._claims.get(claim.id)
-                if held is not None and held.fence == claim.fence:
-                    del self._claims[claim.id]
+                held = self._claims.pop(claim.id, None)
+                if held is not None and held.fence != claim.fence:
+                    self._claims[claim.id] = held
 
     def _is_empty(self) -> bool:
         return not (self._claims or self._on_order or self._inbox or self._look_for or self.ended)

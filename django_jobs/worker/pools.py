@@ -174,6 +174,8 @@ class ThreadPool:
 
     def _leaves(self, slot: int) -> bool:
         """Leave if there are more threads than there shall be."""
+        if len(self._threads) <= self._size:
+            return False
         with self._lock:
             is_one_too_many = len(self._threads) > self._size
             if is_one_too_many:

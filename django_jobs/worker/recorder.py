@@ -153,8 +153,9 @@ class Recorder(Service):
         self._pools.start(self._gather(claims) if self._batched else claims)
         self._count(settled)
         self.dry = looked and not claims and self._desk.is_empty()
-        claimed = {claim.id for claim in claims}
-        self._ring_later([id for id in ids if id not in claimed], crowded=len(claims) >= limit)
+        if looked or len(claims) < len(ids):
+            claimed = {claim.id for claim in claims}
+            self._ring_later([id for id in ids if id not in claimed], crowded=len(claims) >= limit)
         # Not after a look that found nothing: the fetcher would only ask for the same look again.
         if claims or ids:
             self._on_room()
