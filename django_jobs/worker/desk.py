@@ -187,9 +187,12 @@ class Desk:
         return max(self.concurrency, min(count, most))
 
     def _ready(self, most: int) -> int:
-        """Count the ids to claim now. The rest waits for a place; but if bodies became slow, others shall have it."""
+        """Count the ids to claim now. The rest waits for a place; but if bodies became slow, others shall have it.
+
+        Slow is twice as slow: the mean always wanders a little, and all at once is a long transaction.
+        """
         count, capacity = len(self._inbox), self.capacity
-        return count if capacity == self.concurrency or count > capacity else min(count, most, self._limit())
+        return count if capacity == self.concurrency or count > 2 * capacity else min(count, most, self._limit())
 
     def _limit(self) -> int:
         """Count the claims that can be made: as many as there are places, and if there is any, more that may ride."""

@@ -98,6 +98,16 @@ def test_an_outcome_that_waits_to_be_written_takes_nobodys_place():
     assert (desk.places(), desk.room()) == (1, 1)
 
 
+def test_bodies_that_take_a_little_longer_do_not_have_all_be_claimed_at_once():
+    desk = Desk(4)
+    desk.learn(seconds=1.0, bodies=100)
+    ids = [uuid4() for _ in range(desk.capacity)]
+    desk.offer(ids)
+    desk.learn(seconds=1.1, bodies=100)
+    assert desk.capacity < len(ids)
+    assert len(desk.orders()[0]) <= 4 * WRITE_SECONDS / 0.01
+
+
 def test_no_more_is_claimed_at_once_than_keeps_the_bodies_busy_while_it_is_written():
     desk, ids = Desk(4), [uuid4() for _ in range(70)]
     desk.learn(seconds=1.0, bodies=100)
