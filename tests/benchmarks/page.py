@@ -8,14 +8,15 @@ from typing import Any
 from tests.benchmarks.chart import draw
 from tests.benchmarks.environments import HERE
 from tests.benchmarks.summary import Figure, Summary
-from tests.benchmarks.systems import SYSTEMS, System
+from tests.benchmarks.systems import BARE, BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, SYSTEMS, System
 from tests.benchmarks.targets import TARGETS
-from tests.benchmarks.workloads import FULL, Workload
+from tests.benchmarks.workloads import BULK, DRAINS, ENQUEUE, FULL, TRANSACTION, Workload
 
 DOCS = HERE.parents[1] / "docs"
 NOTHING = "-"
 # In a requirements file, what follows is pinned but was not asked for.
 BROUGHT = "# What they bring:"
+LIMITED = (ENQUEUE, BULK, TRANSACTION, *DRAINS)
 # Beside rates, what a drained job makes the servers do.
 COSTS = ("commits", "SQL statements", "row writes", "WAL bytes", "WAL syncs", "Redis commands", "Redis reads")
 TIMES = ("CPU us, worker", "CPU us, database", "CPU us, redis")
@@ -27,6 +28,7 @@ def text(results: dict[str, Any]) -> str:
     sections = (
         ("The run", _run(results)),
         ("Targets", _targets(summary)),
+        ("How far from the limit", _limits(summary)),
         ("Enqueue, latency, memory", _overview(summary)),
         ("Drain, jobs a second", _drains(summary)),
         ("What one drained job costs", _costs(summary)),
@@ -65,6 +67,20 @@ def _targets(summary: Summary) -> str:
         if value is not None:
             rows.append((target.title, target.wish(), f"{value:.2f}", "met" if target.is_met(value) else "**not met**"))
     return _table(("what", "target", "measured", ""), rows)
+
+
+def _limits(summary: Summary) -> str:
+    """Compare with what the database does for a driver that keeps the same rows and nothing else."""
+    rows = []
+    for workload in LIMITED:
+        limit, ours = summary.value(BARE, workload.key), summary.value(OURS, workload.key)
+        if limit is None or ours is None:
+            continue
+        others = [summary.value(key, workload.key) for key in (BULLMQ_REDIS, BULLMQ_POSTGRESQL)]
+        shares = [NOTHING if each is None else f"{each / limit:.2f}" for each in (ours, *others)]
+        rows.append((workload.title, f"{limit:,.0f}", *shares))
+    names = ("what", "psycopg alone, jobs/s", "django_jobs", "BullMQ on Redis", "BullMQ on PostgreSQL")
+    return _table(names, rows)
 
 
 def _overview(summary: Summary) -> str:

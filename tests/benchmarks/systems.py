@@ -92,12 +92,14 @@ SYSTEMS = {
         _ours("ours-sqlite", "SQLite + embedded Valkey", SQLITE, "embedded:"),
         System(
             key=BARE,
-            title="bare INSERT + commit, psycopg",
+            title="no queue: the same rows by psycopg",
             peer="bare",
             requirements="ours.txt",
             database=POSTGRESQL,
             options={"apps": ["django_jobs"], "settings": {"DJANGO_JOBS": {"TRANSPORT": "database:"}}},
-            only=("enqueue",),
+            only=("enqueue", "bulk", "transaction", "drain"),
+            concurrencies=(10,),
+            bodies=("empty",),
         ),
         System(
             key=BULLMQ_REDIS,

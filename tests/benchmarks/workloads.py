@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.benchmarks.systems import BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, PROCRASTINATE, System
+from tests.benchmarks.systems import BARE, BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, PROCRASTINATE, System
 
 # Measured beside a backlog: the drain of this many jobs.
 BACKLOG_SAMPLE = 10_000
@@ -63,7 +63,7 @@ TRANSACTION = Workload(
     title="enqueue one by one, 1,000 in a transaction",
     kind="transaction",
     jobs=4_000,
-    systems=(OURS,),
+    systems=(OURS, BARE),
 )
 DRAINS = tuple(_drain(processes, concurrency) for processes in (1, 2) for concurrency in (1, 10, 50))
 FOUR = _drain(4, 10, systems=(OURS,), once=True)
