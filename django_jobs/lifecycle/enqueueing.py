@@ -130,7 +130,7 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
         own["deduplication_slot"] = HOLDER
         held_seconds = asked.ttl if isinstance(asked.ttl, float) else None
     return NewJob(
-        _row(using, columns | own),
+        _row(using, columns, own),
         delay=options.run_after if isinstance(options.run_after, float) else None,
         expires_after=options.expires if isinstance(options.expires, float) else None,
         key_seconds=None if key is None else options.idempotency_ttl,
@@ -139,11 +139,12 @@ def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptio
     )
 
 
-def _row(using: str, values: dict[str, Any]) -> Job:
+def _row(using: str, columns: dict[str, Any], own: dict[str, Any]) -> Job:
     """Return a row with these values, at a twentieth of the price of Job(...), which sets each column by itself."""
     job = Job.__new__(Job)
-    job.__dict__.update(values, _state=ModelState())
-    job._state.db, job._state.adding = using, False
+    state = ModelState()
+    state.db, state.adding = using, False
+    job.__dict__ = {**columns, **own, "_state": state}
     return job
 
 

@@ -1,19 +1,15 @@
 """No queue at all: the same rows of the same table, written by a driver that does nothing else.
 
 What is left is the database, so nothing that keeps such rows can be faster.
-
-python -m tests.benchmarks.peers.bare drains them in a loop.
 """
 
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 
 import psycopg
 
-from tests.benchmarks import client
 from tests.benchmarks.peers.ours import Ours
 
 VALUES = {
@@ -39,24 +35,11 @@ INSERT_MANY = (
     f"SELECT {', '.join(f'given.{name}' if name in GIVEN else value for name, value in VALUES.items())} "
     f"FROM unnest({', '.join(f'%s::{TYPES[name]}[]' for name in GIVEN)}) AS given({', '.join(GIVEN)})"
 )
-AT_ONCE = 500
-CLAIM = (
-    "UPDATE django_jobs_job SET state = 'running', fence = fence + 1, started_at = now() WHERE id = ANY(ARRAY("
-    "SELECT id FROM django_jobs_job WHERE queue_name = 'default' AND NOT suspect AND state = 'ready' "
-    "ORDER BY rank, id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)) RETURNING id, arguments"
-)
-SUCCEED = (
-    "UPDATE django_jobs_job SET state = 'successful', finished_at = now() WHERE id = ANY(%s) AND state = 'running'"
-)
-
-
-def connect() -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(os.environ["DJANGO_JOBS_TEST_DATABASE"], autocommit=True)
 
 
 class Bare(Ours):
     def __init__(self) -> None:
-        self.connection = connect()
+        self.connection = psycopg.connect(os.environ["DJANGO_JOBS_TEST_DATABASE"], autocommit=True)
 
     def enqueue(self, body: str, number: int) -> None:
         self.connection.execute(INSERT, [body, _arguments(number), number])
@@ -71,22 +54,7 @@ class Bare(Ours):
                 self.enqueue(body, number)
 
     def worker(self, processes: int, concurrency: int) -> list[list[str]]:
-        return [[sys.executable, "-m", "tests.benchmarks.peers.bare"]] * processes
-
-
-def drain() -> None:
-    """Drain for ever: two statements and a commit for so many jobs at once, and bodies that do nothing."""
-    connection = connect()
-    claimed: list[tuple[object, ...]] = []
-    while True:
-        with connection.transaction():
-            if claimed:
-                connection.execute(SUCCEED, [[id for id, _ in claimed]])
-            claimed = connection.execute(CLAIM, [AT_ONCE]).fetchall()
-        for _, arguments in claimed:
-            client.empty(json.loads(str(arguments))[0][0])
-        if not claimed:
-            time.sleep(0.01)
+        return [[sys.executable, "-m", "tests.benchmarks.peers.bare_worker"]] * processes
 
 
 def _arguments(number: int) -> str:
@@ -94,6 +62,3 @@ def _arguments(number: int) -> str:
 
 
 PEER = Bare
-
-if __name__ == "__main__":
-    drain()
