@@ -105,8 +105,11 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("worker"))
     def shown_worker(self, job: Job) -> SafeString | str:
+        """Who runs it, or ran it last: a link as long as that has a row."""
         worker = Worker.objects.using(job._state.db).filter(pk=job.owner).first() if job.owner else None
-        return formatting.link(self._url("worker_change", worker.pk), worker) if worker else formatting.NOTHING
+        if worker is None:
+            return str(job.owner or formatting.NOTHING)
+        return formatting.link(self._url("worker_change", worker.pk), worker)
 
     @admin.display(description=_("cancel requested"))
     def shown_cancel(self, job: Job) -> str:

@@ -115,9 +115,7 @@ def _end_alike(
     # By fence, for a job may be here twice: as it was before it was taken from us, and as we claimed it again.
     by_claim = {(each.claim.id, each.claim.fence): each for each in ended}
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
-    sets = ", ".join(
-        [f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "owner = NULL", "deadline_at = NULL"]
-    )
+    sets = ", ".join([f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "deadline_at = NULL"])
     returning = f"j.id, j.fence, j.state, j.queue_name, j.rank, {given_back('j.')}"
     written: list[tuple[Ended, Written]] = []
     for records in portions(_COLUMNS, sorted(_record(sql, each, now) for each in by_claim.values())):
@@ -226,11 +224,18 @@ _SETS = {
         _error_unless_cancelled("o.text"),
         "suspect = FALSE",
     ],
-    RETRY.name: lambda sql: [*_ready_later(sql), _error_unless_ended("o.text"), *_clean_end()],
+    RETRY.name: lambda sql: [
+        *_ready_later(sql),
+        _error_unless_ended("o.text"),
+        # Who has ended is told by whom.
+        f"owner = CASE WHEN {_ENDS} THEN j.owner ELSE NULL END",
+        *_clean_end(),
+    ],
     SNOOZE.name: lambda sql: [
         *_ready_later(sql),
         _error_unless_ended("j.error"),
         "attempt = j.attempt - 1",
+        "owner = NULL",
         *_clean_end(),
     ],
     STOP.name: lambda sql: [
@@ -244,6 +249,7 @@ _SETS = {
         _error_unless_ended("j.error"),
         "started_at = NULL",
         "attempt = j.attempt - 1",
+        "owner = NULL",
         "starts = j.starts - CASE WHEN o.begun = 1 THEN 0 ELSE 1 END",
     ],
 }

@@ -93,14 +93,20 @@ def test_who_may_only_look_sees_no_button(viewer):
     assert Page(viewer.get(job_page(job))).forms() == []
 
 
-def test_a_job_leads_to_its_queue_and_to_the_worker_that_runs_it(admin_client):
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCESSFUL])
+def test_a_job_leads_to_its_queue_and_to_the_worker_that_runs_it_or_ran_it(admin_client, state):
     worker = rows.worker(host="web1", pid=4711)
-    job = rows.put(State.RUNNING, queue_name="mail", owner=worker)
+    job = rows.put(state, queue_name="mail", owner=worker)
     page = Page(admin_client.get(job_page(job)))
     assert f"{QUEUES}#queue-mail" in page.links()
     assert reverse("admin:django_jobs_worker_change", args=[worker]) in page.links()
     assert "web1:4711" in page.text
     assert "queue-mail" in [attrs.get("id") for _, attrs in Page(admin_client.get(QUEUES)).tags]
+
+
+def test_a_worker_whose_row_is_gone_is_told_by_its_id(admin_client):
+    job = rows.put(State.SUCCESSFUL, owner=uuid4())
+    assert f"{job.owner}" in Page(admin_client.get(job_page(job))).text
 
 
 def test_an_attempt_leads_to_its_worker_as_long_as_that_has_a_row(admin_client):
