@@ -123,8 +123,8 @@ def _refuse_transaction(using: str, name: str) -> None:
             pass
     except RuntimeError:
         raise TransactionManagementError(
-            f"The queue {name!r} cannot be obliterated inside of a transaction on the database {using!r}: workers would "
-            "not see it paused, and start more of its jobs. Do it outside, or in transaction.on_commit()."
+            f"The queue {name!r} cannot be obliterated inside of a transaction on the database {using!r}: workers "
+            "would not see it paused, and start more of its jobs. Do it outside, or in transaction.on_commit()."
         ) from None
 
 
