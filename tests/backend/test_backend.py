@@ -138,6 +138,28 @@ def test_a_subclass_of_our_backend_is_ours_wherever_it_is_looked_for(settings):
     assert (greet.backend, type(greet.get_backend())) == ("own", RecordedBackend)
 
 
+@pytest.fixture(params=["DummyBackend", "ImmediateBackend"])
+def twin(request, settings):
+    """Put a twin for tests in the place of our backend."""
+    twin = f"django_jobs.testing.{request.param}"
+    settings.TASKS = {"default": {"BACKEND": twin, "QUEUES": [], "OPTIONS": {"MAX_ATTEMPTS": 3}}}
+    return task_backends["default"]
+
+
+def test_a_twin_for_tests_takes_what_ours_takes(twin):
+    result = add.using(timeout=9, metadata={"order": 7}, queue_name="mail").enqueue(1, 2)
+    assert (result.args, result.task.queue_name) == ([1, 2], "mail")
+    assert twin.check() == []
+    with pytest.raises(InvalidOption, match="Did you mean 'timeout'"):
+        add.using(timeuot=3)
+    assert not Job.objects.exists()
+
+
+@decorates
+def test_a_twin_for_tests_takes_options_of_the_decorator(twin):
+    assert task(max_attempts=3, retry_on=OSError)(add.func).enqueue(1, 2).args == [1, 2]
+
+
 def test_a_function_is_a_job_or_a_task():
     handle = job(tasks.undeclared)
     with pytest.raises(InvalidTask, match="is a @job already"):
