@@ -123,14 +123,18 @@ class JobFunction(Generic[Arguments, Returned, Result]):
 
     def get_result(self, result_id: object) -> "Job[Result]":
         """Return the job of this id. Raises Django's TaskResultDoesNotExist, and TaskResultMismatch for another's."""
-        from django_jobs.compat import TaskResultDoesNotExist, TaskResultMismatch
         from django_jobs.models import Job
 
         try:
             job: Job[Any] = Job.objects.using(get_settings().DATABASE).get(pk=UUID(str(result_id)))
         except (ValueError, Job.DoesNotExist):
+            # Not before: what is there is found without the package that Django 5.2 needs for tasks.
+            from django_jobs.compat import TaskResultDoesNotExist
+
             raise TaskResultDoesNotExist(result_id) from None
         if job.name != self.spec.name:
+            from django_jobs.compat import TaskResultMismatch
+
             raise TaskResultMismatch(f"Task does not match (received {job.name!r})")
         return job
 

@@ -102,7 +102,8 @@ class QueueHandle:
         """Remove all jobs and what was set for the queue; return how many jobs.
 
         Raises QueueIsBusy while jobs of it run, and has changed nothing then. With `force` those that run are asked
-        to cancel and lose their rows too; what they come to is dropped. Not for use inside a transaction.
+        to cancel and lose their rows too; what they come to is dropped. Raises TransactionManagementError
+        inside of a transaction.
         """
         return obliterate_queue(self.name, force=force, progress=progress)
 

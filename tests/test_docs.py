@@ -1,6 +1,7 @@
 """What the documentation says of the code is what the code says."""
 
 import ast
+import inspect
 import os
 import re
 import runpy
@@ -16,8 +17,10 @@ from types import ModuleType
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from django_jobs.compat import task_backends
+from django_jobs import queues
+from django_jobs.compat import Task, task_backends
 from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.decorators import JobFunction
 from django_jobs.definitions.options import ON_JOB_ALONE, OPTION_NAMES
 from django_jobs.testing import drain
 from django_jobs.worker.standing import LONGEST_ROUND_SECONDS
@@ -126,7 +129,30 @@ def test_python_on_a_page_runs_from_top_to_bottom(matches, transport, monkeypatc
     for program in map(ast.parse, matches):
         exec(compile(program, "<page>", "exec"), vars(page))  # noqa: S102 (our own pages)
     # The bodies too, of all that the page has enqueued. An item of a batch is failed on purpose.
-    assert [job.error for job in drain() if job.error and "BatchItemFailed" not in job.error] == []
+    ran = drain()
+    assert [job.error for job in ran if job.error and "BatchItemFailed" not in job.error] == []
+    # And of all that it only declares; tasks are all enqueued.
+    known = {*NOT_RUN, *(job.name for job in ran)}
+    assert {each.module_path for each in vars(page).values() if isinstance(each, Task)} <= known
+    for function in [each for each in vars(page).values() if isinstance(each, JobFunction)]:
+        if function.spec.name not in known:
+            queues[function.queue_name].resume()
+            function.using(run_after=0).enqueue(*sample_arguments(function.func))
+            assert [(job.name, job.error) for job in drain()] == [(function.spec.name, "")]
+
+
+# Jobs of pages whose bodies cannot run here, and why.
+NOT_RUN = {
+    "shop.print_label": "A script takes its jobs by hand, and the body is there to say so.",
+    "orders.jobs.book_in_ledger": "It writes to a second database.",
+}
+
+
+def sample_arguments(function):
+    """Return arguments for what a function must be given, of the types that it says."""
+    parameters = inspect.signature(function).parameters.values()
+    needed = [each for each in parameters if each.default is each.empty and each.name != "context"]
+    return ["42" if each.annotation is str else 42 for each in needed]
 
 
 @parametrized_by_page(blocks("python"))

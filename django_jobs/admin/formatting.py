@@ -17,9 +17,10 @@ from django_jobs.definitions.arguments import decode_call, decode_headers
 from django_jobs.definitions.durations import in_words
 from django_jobs.definitions.keeping import FOR_EVER
 from django_jobs.definitions.metadata import as_text
-from django_jobs.definitions.redaction import shown_call, shown_result
+from django_jobs.definitions.redaction import shown_call, shown_likeness, shown_result
 from django_jobs.definitions.registry import find_spec
 from django_jobs.definitions.sandbox import limits_of
+from django_jobs.errors import InvalidArguments
 from django_jobs.models import Attempt, Job, Step
 from django_jobs.states import State
 
@@ -97,6 +98,20 @@ def sandbox(job: Job) -> str:
         return NOTHING
     memory = limits_of(spec.sandbox, get_settings()).memory_megabytes
     return gettext("yes") if memory is None else gettext("yes, up to %(memory)s MiB") % {"memory": memory}
+
+
+def batch(job: Job) -> str:
+    """Return how many jobs share one body at most, as far as this code knows."""
+    spec = find_spec(job.name)
+    return NOTHING if spec is None or spec.batch is None else gettext("at most %(size)d") % {"size": spec.batch.size}
+
+
+def likeness(job: Job) -> str | None:
+    """Return what a job has in common with those of its batch, or why that cannot be told; None if it is nothing."""
+    try:
+        return shown_likeness(job.name, job.arguments)
+    except (InvalidArguments, TypeError, ValueError) as error:
+        return str(error)
 
 
 def cancel(job: Job) -> str:

@@ -80,11 +80,13 @@ class JobAdmin(ReadOnlyAdmin):
         state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
         if obj is not None and obj.state == State.RUNNING and obj.cancel_requested:
             state.append("shown_cancel")
-        call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]})]
+        call = ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]
+        if obj is not None and formatting.likeness(obj) is not None:
+            call.insert(1, "shown_likeness")
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at"),
-            ("shown_timeout", "deadline_at", "shown_sandbox"),
+            ("shown_timeout", "deadline_at", "shown_sandbox", "shown_batch"),
             ("starts", "max_starts", "stalls", "suspect"),
             ("cancel_requested", "cancel_requested_at"),
             ("backoff", "lifo"),
@@ -95,7 +97,7 @@ class JobAdmin(ReadOnlyAdmin):
         ]
         return [
             (None, {"fields": state}),
-            *(call if self.may_view_payload(request) else []),
+            *([(_("Call"), {"fields": call})] if self.may_view_payload(request) else []),
             (_("Details"), {"fields": behind, "classes": ["collapse"]}),
         ]
 
@@ -105,8 +107,11 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("worker"))
     def shown_worker(self, job: Job) -> SafeString | str:
+        """Who runs it, or ran it last: a link as long as that has a row."""
         worker = Worker.objects.using(job._state.db).filter(pk=job.owner).first() if job.owner else None
-        return formatting.link(self._url("worker_change", worker.pk), worker) if worker else formatting.NOTHING
+        if worker is None:
+            return str(job.owner or formatting.NOTHING)
+        return formatting.link(self._url("worker_change", worker.pk), worker)
 
     @admin.display(description=_("cancel requested"))
     def shown_cancel(self, job: Job) -> str:
@@ -119,6 +124,10 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("sandbox"))
     def shown_sandbox(self, job: Job) -> str:
         return formatting.sandbox(job)
+
+    @admin.display(description=_("batch"))
+    def shown_batch(self, job: Job) -> str:
+        return formatting.batch(job)
 
     @admin.display(description=_("waits for"))
     def shown_holder(self, job: Job) -> SafeString | str:
@@ -134,6 +143,10 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description=_("arguments"))
     def shown_arguments(self, job: Job) -> SafeString:
         return formatting.call(job)
+
+    @admin.display(description=_("in common with its batch"))
+    def shown_likeness(self, job: Job) -> str | None:
+        return formatting.likeness(job)
 
     @admin.display(description=_("headers"))
     def shown_headers(self, job: Job) -> SafeString | str:

@@ -17,6 +17,7 @@ from django_jobs.admin import audit
 from django_jobs.admin.emptying import VERBS, empty
 from django_jobs.admin.formatting import NOTHING
 from django_jobs.admin.read_only import ReadOnlyAdmin
+from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
 from django_jobs.errors import InvalidOption
 from django_jobs.handles import QueueCounts, queues
@@ -50,7 +51,8 @@ class QueueAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.pause_view)
         # Each step is a transaction of its own, whatever ATOMIC_REQUESTS says.
-        empty_view = transaction.non_atomic_requests(self.admin_site.admin_view(self.empty_view))
+        separate = transaction.non_atomic_requests(get_settings().DATABASE)
+        empty_view = separate(self.admin_site.admin_view(self.empty_view))
         return [
             path("pause/", view, {"pause": True}, name="django_jobs_queue_pause"),
             path("resume/", view, {"pause": False}, name="django_jobs_queue_resume"),

@@ -101,6 +101,6 @@ def _ended(claim: Claim, outcome: Outcome, state: State, seconds: float) -> AnyR
         args=args,
         kwargs=kwargs,
         errors=errors,
-        worker_ids=[str(claim.owner)] * claim.attempt,
+        worker_ids=[""] * (claim.attempt - 1) + [str(claim.owner)],
         return_value=None if result is None else json.loads(result),
     )

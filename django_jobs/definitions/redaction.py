@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from inspect import Parameter
 from typing import Any
 
+from django_jobs.definitions.batches import likeness
 from django_jobs.definitions.registry import JobSpec, get_spec
 from django_jobs.errors import UnknownJob
 
@@ -23,6 +24,21 @@ def shown_call(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[
     positions = _positions(spec, len(args))
     shown = [HIDDEN if positions[index] in spec.sensitive else value for index, value in enumerate(args)]
     return shown, {key: HIDDEN if key in spec.sensitive else value for key, value in kwargs.items()}
+
+
+def shown_likeness(name: str, arguments: str) -> str | None:
+    """Return by what a job of this name is alike those that it may share a batch with; None if by nothing.
+
+    `arguments` is the stored text. Raises InvalidArguments where it cannot be told.
+    """
+    spec = _spec(name)
+    if spec is None or spec.batch is None or spec.batch.alike is None:
+        return None
+    alike = spec.batch.alike
+    if not isinstance(alike, str):
+        # What a callable makes of the arguments may tell any of them.
+        return HIDDEN if spec.sensitive - {RESULT} else likeness(spec.batch, name, arguments)
+    return f"{alike}={HIDDEN if alike in spec.sensitive else likeness(spec.batch, name, arguments)}"
 
 
 def shown_result(name: str, result: Any) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from django.db.transaction import TransactionManagementError
 
 from django_jobs.conf import did_you_mean, get_settings
 from django_jobs.definitions.durations import seconds
@@ -91,10 +92,11 @@ def obliterate_queue(name: str, *, force: bool = False, progress: Progress | Non
     """Remove all jobs of a queue, and the row that says whether it is paused; return how many jobs.
 
     Raises QueueIsBusy while jobs of it run, and has changed nothing then. With `force` those that run are asked to
-    cancel and lose their rows too; what they come to is dropped. Call it outside of transactions: workers must see
-    the queue paused.
+    cancel and lose their rows too; what they come to is dropped. Raises TransactionManagementError inside of a
+    transaction, in which no worker could see the queue paused.
     """
     using = get_settings().DATABASE
+    _refuse_transaction(using, name)
     with _held(using, name):
         running = Job.objects.using(using).running().filter(queue_name=name)
         if count := 0 if force else running.count():
@@ -112,6 +114,18 @@ def obliterate_queue(name: str, *, force: bool = False, progress: Progress | Non
         Queue.objects.using(using).filter(name=name).delete()
     _forget(using, name)
     return removed
+
+
+def _refuse_transaction(using: str, name: str) -> None:
+    """Let that of a TestCase pass, as Django does with what is durable: no worker looks at the rows in it."""
+    try:
+        with transaction.atomic(using=using, durable=True):
+            pass
+    except RuntimeError:
+        raise TransactionManagementError(
+            f"The queue {name!r} cannot be obliterated inside of a transaction on the database {using!r}: workers "
+            "would not see it paused, and start more of its jobs. Do it outside, or in transaction.on_commit()."
+        ) from None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """enqueue: requests become rows, in the caller's transaction. It only inserts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ from django_jobs.middleware import before_enqueue
 from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
 from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, holders, insert
+from django_jobs.transitions.transactions import after_own_collisions
 
 TRIES = 3
 # Every column of the row, as long as nothing was said.
@@ -60,11 +61,16 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
     The iterable is read in chunks, so it may be longer than memory should hold at once as arguments.
     """
     using = get_settings().DATABASE
-    jobs: list[Job] = []
-    with transaction.atomic(using=using):
-        for chunk in _chunks(requests):
-            jobs += _store(using, _drafts(using, chunk))
-    return jobs
+
+    def work() -> list[Job]:
+        jobs: list[Job] = []
+        with transaction.atomic(using=using):
+            for chunk in _chunks(requests):
+                jobs += _store(using, _drafts(using, chunk))
+        return jobs
+
+    # What an iterator has given it does not give again.
+    return work() if isinstance(requests, Iterator) else after_own_collisions(using, "enqueue_many()", work)
 
 
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:

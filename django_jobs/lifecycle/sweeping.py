@@ -25,7 +25,7 @@ def sweep_fresh(using: str) -> int:
     queue_names = list(ready_queues(using))
     for queue_name in queue_names:
         # Each has its share: a queue with a long backlog shall not keep the others waiting.
-        left = FRESH_MOST // len(queue_names)
+        left = max(FRESH_MOST // len(queue_names), 1)
         for first, last in due_ranges(using, queue_name, present - FRESH_TO, present - FRESH_FROM):
             newest_first = "rank" if is_lifo(first) else "-rank"
             rows = _ready(using, queue_name, first, last).order_by(newest_first)[:left]

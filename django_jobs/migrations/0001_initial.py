@@ -300,7 +300,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="job",
             index=django_jobs.models.indexes.PartialIndex(
-                fields=["owner"], name="django_jobs_owner", only=models.Q(("state", "running")), otherwise=("owner",)
+                fields=["owner"],
+                name="django_jobs_owner",
+                only=models.Q(("state", "running")),
+                otherwise=("state", "owner"),
             ),
         ),
         migrations.AddIndex(

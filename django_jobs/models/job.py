@@ -56,7 +56,8 @@ class Job(JobRow[Result]):
         _("finished at"), null=True, blank=True
     )
 
-    # Ownership. `fence` only grows; a write that carries an old one changes nothing.
+    # Ownership. `fence` only grows; a write that carries an old one changes nothing. `owner` is the worker that has the
+    # job, or of one that has ended the worker of its last attempt; nobody has what waits.
     owner = models.UUIDField(_("worker"), null=True, blank=True)
     fence = models.IntegerField(default=0, editable=False)
     timeout = models.FloatField(_("timeout"), null=True, blank=True)
@@ -187,7 +188,7 @@ class Job(JobRow[Result]):
 
     @property
     def worker_ids(self) -> list[str]:
-        """The worker of each attempt; an empty text where no record of it is kept, as of one that succeeded at once."""
+        """The worker of each attempt; an empty text where no record of it is kept."""
         return history.worker_ids(self, history.attempts(self))
 
     def refresh(self) -> None:

@@ -17,7 +17,7 @@ INDEXES: list[Index] = [
         name="django_jobs_owner",
         fields=("owner",),
         only=Q(state="running"),
-        otherwise=("owner",),
+        otherwise=("state", "owner"),
     ),
     # What waits and may expire: few rows, or none.
     PartialIndex(

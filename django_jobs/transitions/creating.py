@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from django_jobs.definitions.metadata import Fact, as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.sql import dialect
 from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Of, Row, UniqueKey, portions
-from django_jobs.transitions.transactions import after_collisions
+from django_jobs.transitions.transactions import after_own_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
@@ -89,10 +89,7 @@ def insert(
             _insert_metadata(using, stored)
             return stored, others
 
-    # SQLite has waited already, for as long as the caller's settings say.
-    if connections[using].in_atomic_block or connections[using].vendor == "sqlite":
-        return work()
-    return after_collisions(using, "An insert of jobs", work)
+    return after_own_collisions(using, "An insert of jobs", work)
 
 
 def _insert_all(

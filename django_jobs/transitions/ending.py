@@ -117,9 +117,7 @@ def _end_alike(
     # All lock their rows in the same order.
     in_order = sorted(by_claim.values(), key=lambda each: each.claim.id.int)
     # What reads cancel_requested or an old counter comes first: MySQL assigns from left to right.
-    sets = ", ".join(
-        [f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "owner = NULL", "deadline_at = NULL"]
-    )
+    sets = ", ".join([f"state = {_target(move)}", *_SETS[move.name](sql), _slot(move), "deadline_at = NULL"])
     returning = f"j.id, j.fence, j.state, j.queue_name, j.rank, {given_back('j.')}"
     written: list[tuple[Ended, Written]] = []
     for records in portions(_COLUMNS, (_record(sql, each, now) for each in in_order)):
@@ -228,11 +226,18 @@ _SETS = {
         _error_unless_cancelled("o.text"),
         "suspect = FALSE",
     ],
-    RETRY.name: lambda sql: [*_ready_later(sql), _error_unless_ended("o.text"), *_clean_end()],
+    RETRY.name: lambda sql: [
+        *_ready_later(sql),
+        _error_unless_ended("o.text"),
+        # Who has ended is told by whom.
+        f"owner = CASE WHEN {_ENDS} THEN j.owner ELSE NULL END",
+        *_clean_end(),
+    ],
     SNOOZE.name: lambda sql: [
         *_ready_later(sql),
         _error_unless_ended("j.error"),
         "attempt = j.attempt - 1",
+        "owner = NULL",
         *_clean_end(),
     ],
     STOP.name: lambda sql: [
@@ -246,6 +251,7 @@ _SETS = {
         _error_unless_ended("j.error"),
         "started_at = NULL",
         "attempt = j.attempt - 1",
+        "owner = NULL",
         "starts = j.starts - CASE WHEN o.begun = 1 THEN 0 ELSE 1 END",
     ],
 }

@@ -152,7 +152,8 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
         f"WHEN {ends} THEN {keep_until(sql, State.FAILED)} ELSE NULL END, "
         f"deduplication_slot = CASE WHEN {ends} THEN {slot_at_end()} ELSE deduplication_slot END, "
         f"attempt = CASE WHEN {ends} THEN attempt ELSE attempt - 1 END, "
-        f"suspect = NOT ({ends}), stalls = stalls + 1, owner = NULL, deadline_at = NULL"
+        f"owner = CASE WHEN {ends} THEN owner ELSE NULL END, deadline_at = NULL, "
+        f"suspect = NOT ({ends}), stalls = stalls + 1"
     )
     return _taken(using, sets, [DIED_TOO_OFTEN, STARTED_TOO_OFTEN], where, parameters)
 

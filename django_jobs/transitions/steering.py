@@ -71,7 +71,8 @@ def retry(using: str, ids: Collection[UUID], *, reset_attempts: bool) -> list[Mo
     sets = (
         f"state = '{RETRY_BY_HAND.target.value}', {attempts}starts = 0, stalls = 0, suspect = FALSE, "
         "cancel_requested = FALSE, cancel_requested_at = NULL, expires_at = NULL, error = '', result_text = NULL, "
-        f"started_at = NULL, finished_at = NULL, keep_until = NULL, run_after = {sql.now}, rank = {sql.rank(sql.now)}"
+        "owner = NULL, started_at = NULL, finished_at = NULL, keep_until = NULL, "
+        f"run_after = {sql.now}, rank = {sql.rank(sql.now)}"
     )
     keyed = without_their_key(using, ids)
     # One that has ended since, and so has given its key back, must not start without asking for it.

@@ -133,7 +133,7 @@ def assert_every_start_is_explained() -> None:
             assert job.pk in ends
             # Written by the one that ran under the row's last claim.
             assert job.result == job.fence, job
-        assert (job.owner, job.suspect) == (None, False), job
+        assert (job.owner is None, job.suspect) == (False, False), job
 
 
 def is_transport_clean() -> bool:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
-from django_jobs import Sandbox, job
+from django_jobs import Batch, Sandbox, job
 from django_jobs.models import Attempt
 from django_jobs.states import State
 from tests import rows
@@ -93,14 +93,20 @@ def test_who_may_only_look_sees_no_button(viewer):
     assert Page(viewer.get(job_page(job))).forms() == []
 
 
-def test_a_job_leads_to_its_queue_and_to_the_worker_that_runs_it(admin_client):
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCESSFUL])
+def test_a_job_leads_to_its_queue_and_to_the_worker_that_runs_it_or_ran_it(admin_client, state):
     worker = rows.worker(host="web1", pid=4711)
-    job = rows.put(State.RUNNING, queue_name="mail", owner=worker)
+    job = rows.put(state, queue_name="mail", owner=worker)
     page = Page(admin_client.get(job_page(job)))
     assert f"{QUEUES}#queue-mail" in page.links()
     assert reverse("admin:django_jobs_worker_change", args=[worker]) in page.links()
     assert "web1:4711" in page.text
     assert "queue-mail" in [attrs.get("id") for _, attrs in Page(admin_client.get(QUEUES)).tags]
+
+
+def test_a_worker_whose_row_is_gone_is_told_by_its_id(admin_client):
+    job = rows.put(State.SUCCESSFUL, owner=uuid4())
+    assert f"{job.owner}" in Page(admin_client.get(job_page(job))).text
 
 
 def test_an_attempt_leads_to_its_worker_as_long_as_that_has_a_row(admin_client):
@@ -145,3 +151,33 @@ def test_a_job_tells_whether_it_runs_in_a_sandbox_and_with_which_limit(admin_cli
     assert "yes, up to 512 MiB" in Page(admin_client.get(job_page(rows.put(name=alone.name)))).text
     for name in (beside_others.name, "admin.known_elsewhere"):
         assert " MiB" not in Page(admin_client.get(job_page(rows.put(name=name)))).text
+
+
+def test_a_job_tells_how_large_its_batch_may_be_and_what_those_in_it_have_in_common(admin_client, staff):
+    @job(name="admin.bill", batch=Batch(size=42, alike="customer"))
+    def bill(items) -> None: ...
+
+    @job(name="admin.close_books", batch=Batch(size=42, alike=lambda day: day[:7]))
+    def close_books(items) -> None: ...
+
+    for stored, common in (
+        (bill.enqueue(customer="acme"), 'customer="acme"'),
+        (close_books.enqueue("2026-01-31"), '"2026-01"'),
+        (rows.put(name=bill.name), "Pass it by name: customer=..."),
+    ):
+        told = Page(admin_client.get(job_page(stored))).text
+        assert "at most 42" in told
+        assert common in told
+        # Who may not see arguments is not told by what they are alike.
+        assert common not in Page(staff("view_job").get(job_page(stored))).text
+    assert "In common" not in Page(admin_client.get(job_page(rows.put()))).text
+
+
+@pytest.mark.parametrize("alike", ["customer", lambda customer: customer])
+def test_what_a_batch_has_in_common_is_hidden_where_it_is_sensitive(admin_client, alike):
+    @job(name="admin.secretly", batch=Batch(alike=alike), sensitive=["customer"])
+    def secretly(items) -> None: ...
+
+    told = Page(admin_client.get(job_page(secretly.enqueue(customer="acme")))).text
+    assert "acme" not in told
+    assert "In common with its batch" in told

@@ -138,6 +138,28 @@ def test_a_subclass_of_our_backend_is_ours_wherever_it_is_looked_for(settings):
     assert (greet.backend, type(greet.get_backend())) == ("own", RecordedBackend)
 
 
+@pytest.fixture(params=["DummyBackend", "ImmediateBackend"])
+def twin(request, settings):
+    """Put a twin for tests in the place of our backend."""
+    twin = f"django_jobs.testing.{request.param}"
+    settings.TASKS = {"default": {"BACKEND": twin, "QUEUES": [], "OPTIONS": {"MAX_ATTEMPTS": 3}}}
+    return task_backends["default"]
+
+
+def test_a_twin_for_tests_takes_what_ours_takes(twin):
+    result = add.using(timeout=9, metadata={"order": 7}, queue_name="mail").enqueue(1, 2)
+    assert (result.args, result.task.queue_name) == ([1, 2], "mail")
+    assert twin.check() == []
+    with pytest.raises(InvalidOption, match="Did you mean 'timeout'"):
+        add.using(timeuot=3)
+    assert not Job.objects.exists()
+
+
+@decorates
+def test_a_twin_for_tests_takes_options_of_the_decorator(twin):
+    assert task(max_attempts=3, retry_on=OSError)(add.func).enqueue(1, 2).args == [1, 2]
+
+
 def test_a_function_is_a_job_or_a_task():
     handle = job(tasks.undeclared)
     with pytest.raises(InvalidTask, match="is a @job already"):
@@ -236,3 +258,43 @@ def test_code_for_tasks_enqueues_a_handle_and_reads_it_back():
     assert stored.status == TaskResultStatus.READY
     result = greet.get_backend().enqueue(greet, ("you",), {})
     assert greet.get_result(result.id).args == ["you"]
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules["django_tasks"] = None
+import django
+from django.conf import settings
+from django.core.management import call_command
+OURS = {"default": {"BACKEND": "django_jobs.backend.JobsBackend"}}
+settings.configure(
+    INSTALLED_APPS=["django.contrib.contenttypes", "django_jobs"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    **({"TASKS": OURS} if "tasks" in sys.argv else {}),
+)
+django.setup()
+call_command("migrate", verbosity=0)
+from django_jobs import job
+from django_jobs.testing import drain
+double = job(name="double")(lambda number: 2 * number)
+stored = double.enqueue(21)
+drain()
+print(double.get_result(stored.pk).return_value)
+"""
+
+
+@pytest.mark.once
+@pytest.mark.skipif(django.VERSION >= (6, 0), reason="Django has a Tasks framework of its own.")
+def test_without_the_extra_jobs_work_and_tasks_say_what_to_install(tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_THE_EXTRA, *arguments],
+            env=worker_environment({}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run().stdout == "42\n"
+    assert "install django-durable-jobs[tasks], and add 'django_tasks'" in run("tasks").stderr

@@ -11,7 +11,7 @@ from django_jobs import cancel, job, retry
 from django_jobs.backend import JobsBackend, bodies
 from django_jobs.compat import TaskResultDoesNotExist, TaskResultMismatch, TaskResultStatus, task_backends
 from django_jobs.definitions import registry
-from django_jobs.definitions.outcomes import Failed, Retried, Succeeded
+from django_jobs.definitions.outcomes import Failed, GivenBack, Retried, Snoozed, Succeeded
 from django_jobs.lifecycle.settling import settle
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -163,11 +163,33 @@ def test_a_cancelled_row_has_the_error_of_its_result():
     assert [asdict(each) for each in row(result).errors] == [asdict(each) for each in result.errors]
 
 
-def test_who_ran_what_succeeded_at_once_is_not_kept():
+def test_who_ran_what_succeeded_at_once_is_told():
     result = add.enqueue(1, 2)
-    end(result, Succeeded("3"))
+    first = end(result, Succeeded("3"))
     result.refresh()
-    assert (result.worker_ids, row(result).worker_ids, result.attempts) == ([""], [""], 1)
+    assert (result.worker_ids, row(result).worker_ids, result.attempts) == ([first], [first], 1)
+
+
+def test_who_ran_a_task_that_was_run_again_by_hand_is_told_of_the_newest_attempts():
+    result = add.using(max_attempts=2).enqueue(1, 2)
+    end(result, Retried(ERROR, 0))
+    end(result, Failed(ERROR))
+    retry(result.id, reset_attempts=True)
+    result.refresh()
+    assert result.worker_ids == []
+    newest = end(result, Succeeded("3"))
+    result.refresh()
+    assert result.worker_ids == [newest]
+
+
+@pytest.mark.parametrize("outcome", [Snoozed(0), GivenBack(begun=True)], ids=["snooze", "give back"])
+def test_who_had_a_task_without_an_attempt_that_counts_is_not_told(outcome):
+    result = succeed_at.using(max_attempts=2).enqueue(3)
+    first = end(result, Retried(ERROR, 0))
+    end(result, outcome)
+    cancel(result.id)
+    result.refresh()
+    assert (result.status, result.worker_ids) == (TaskResultStatus.FAILED, [first])
 
 
 def test_a_task_that_runs_again_by_hand_is_ready_again():

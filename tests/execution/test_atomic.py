@@ -38,7 +38,7 @@ def test_the_effect_and_the_success_are_there_together():
     outcome = run(body, claim)
     assert isinstance(outcome, Succeeded)
     row = fresh(claim.id)
-    assert (row.state, row.result, row.owner, Effect.objects.count()) == (State.SUCCESSFUL, "done", None, 1)
+    assert (row.state, row.result, row.owner, Effect.objects.count()) == (State.SUCCESSFUL, "done", claim.owner, 1)
     assert outcome.row is not None
     assert (outcome.row.id, outcome.row.state) == (row.pk, State.SUCCESSFUL)
     assert row.started_at is not None

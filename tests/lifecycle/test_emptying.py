@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.db.transaction import TransactionManagementError
 
 from django_jobs import queues
 from django_jobs.definitions.outcomes import Succeeded
@@ -234,5 +235,14 @@ def test_a_transport_that_is_away_holds_nothing_up(transport):
 
 
 def test_an_empty_queue_has_nothing_to_remove():
-    with transaction.atomic():
-        assert queues["default"].drain() == queues["default"].clean("failed") == queues["default"].obliterate() == 0
+    assert queues["default"].drain() == queues["default"].clean("failed") == queues["default"].obliterate() == 0
+
+
+def test_an_obliterate_is_refused_inside_of_a_transaction_and_changes_nothing():
+    put()
+    with (
+        transaction.atomic(),
+        pytest.raises(TransactionManagementError, match="'default' cannot be obliterated inside"),
+    ):
+        queues["default"].obliterate(force=True)
+    assert (Job.objects.count(), Queue.objects.count()) == (1, 0)

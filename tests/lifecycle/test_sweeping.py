@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from django_jobs.lifecycle import sweeping
 from django_jobs.lifecycle.sweeping import FRESH_MOST, sweep, sweep_fresh
 from django_jobs.models import Job
 from django_jobs.states import State
@@ -85,6 +86,12 @@ def test_in_a_fresh_sweep_a_long_backlog_keeps_no_other_queue_waiting(transport)
     other = put(run_after=due, queue_name="mail")
     assert sweep_fresh("default") == FRESH_MOST // 2 + 1
     assert other.pk in transport.rung
+
+
+def test_a_fresh_sweep_rings_one_of_each_queue_at_least(transport, monkeypatch):
+    monkeypatch.setattr(sweeping, "FRESH_MOST", 1)
+    jobs = [put(run_after=now() - TEN_SECONDS, queue_name=name) for name in ("default", "mail")]
+    assert sweep_fresh("default") == len(jobs)
 
 
 @pytest.mark.parametrize("lifo", [False, True])

@@ -34,7 +34,6 @@ class Guards:
     end_asks_for_running: bool = True
     end_asks_for_fence: bool = True
     end_asks_for_owner: bool = True
-    end_clears_owner: bool = True
     end_yields_to_cancel: bool = True
     rescue_yields_to_cancel: bool = True
     rescue_asks_again: bool = True
@@ -286,11 +285,10 @@ class Model:
         yield Step(f"{number} writes and hears nothing of it", False, written, violation)
 
     def _ended(self, row: Row, outcome: str) -> Row:
-        owner = NOBODY if self.guards.end_clears_owner else row.owner
         if outcome == "succeeds":
             # Not atomic: the body has committed its effect before.
             effects = row.effects + int(self.guards.success_is_atomic)
-            return row._replace(state=SUCCESSFUL, owner=owner, effects=effects)
+            return row._replace(state=SUCCESSFUL, effects=effects)
         attempt, state = row.attempt, READY
         if outcome == "fails":
             state = READY if row.attempt < self.scope.max_attempts else FAILED
@@ -298,6 +296,8 @@ class Model:
             attempt -= 1
         if row.cancel and self.guards.end_yields_to_cancel:
             state = CANCELLED
+        # What has ended tells who ran it.
+        owner = row.owner if state in ENDED else NOBODY
         return row._replace(state=state, owner=owner, attempt=attempt)
 
     def _reconcile(self, world: World, number: int) -> Iterator[Step[World]]:

@@ -399,7 +399,9 @@ class Simulation:
             name = self._names[UUID(id)]
             if state not in ENDED:
                 raise Violation(f"{name} is {state} and never ends")
-            if owner is not None or attempt > max_attempts or starts > fence or stalls > MAX_STALLS + 1:
-                raise Violation(f"{name} ended with {owner=}, {attempt=}, {starts=}, {stalls=}, {fence=}")
+            if attempt > max_attempts or starts > fence or stalls > MAX_STALLS + 1:
+                raise Violation(f"{name} ended with {attempt=}, {starts=}, {stalls=}, {fence=}")
+            if state == State.SUCCESSFUL and owner is None:
+                raise Violation(f"{name} was run by nobody")
             if UUID(id) in self._atomic and effects[id] != (state == State.SUCCESSFUL):
                 raise Violation(f"{name} is {state} and has {effects[id]} effects")

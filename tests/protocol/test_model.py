@@ -25,6 +25,7 @@ ACCURATE = Scope(wrong_suspicion=False, detours=2)
 NEEDED = {
     "claim_asks_for_ready": (BASE, "a job that runs was claimed"),
     "claim_asks_whether_i_live": (BASE, "a job starts under a life that is over"),
+    "end_asks_for_running": (BASE, "who does not run any more was ended"),
     "end_asks_for_fence": (ACCURATE, "a stale attempt ended one that it does not own"),
     "end_asks_for_owner": (FORGETS, "a stale attempt ended one that it does not own"),
     "end_yields_to_cancel": (CANCELS, "it never ends"),
@@ -40,10 +41,9 @@ NEEDED = {
     "reconcile_waits_for_claims": (ACCURATE, "two bodies at once though nobody was wrongly suspected"),
     "success_is_atomic": (BASE, "a success without its effect, or an effect without a success"),
 }
-# Guards that stand before each other: one of the two is enough, without both it breaks. An end that leaves no owner
-# makes its guard by owner a guard by state; and whoever makes a job ready again heeds the wish that the claim asks for.
+# Guards that stand before each other: one of the two is enough, without both it breaks. Whoever makes a job ready again
+# heeds the wish that the claim asks for.
 PAIRS = [
-    ("end_asks_for_running", "end_clears_owner", BASE, "who does not run any more was ended"),
     ("claim_asks_for_cancel", "end_yields_to_cancel", CANCELS, "a cancelled job starts"),
 ]
 

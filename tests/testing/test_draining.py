@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
 
-from django_jobs import queues
+from django_jobs import Deduplicate, queues
 from django_jobs.errors import EndlessDrain, InvalidOption
 from django_jobs.models import Job, Worker
 from django_jobs.testing import JobsTestMixin, adrain, drain
@@ -18,6 +18,12 @@ OPTIONS = {"TRANSPORT": "memory:", "PREFIX": "testing"}
 
 def states(jobs):
     return [str(job.state) for job in jobs]
+
+
+def session():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting FROM pg_settings")
+        return dict(cursor.fetchall())
 
 
 class Draining(JobsTestMixin):
@@ -63,6 +69,14 @@ class Draining(JobsTestMixin):
     def test_what_is_not_due_stays(self):
         samples.write.using(run_after=3600).enqueue("later")
         assert drain() == []
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="Only there a worker has settings for a transaction.")
+    def test_the_session_is_left_as_it_was(self):
+        before = session()
+        samples.write.using(deduplicate=Deduplicate(key="one")).enqueue("a")
+        samples.write.using(deduplicate=Deduplicate(key="one")).enqueue("b")
+        assert len(drain()) == 1
+        assert session() == before
 
     def test_what_jobs_enqueue_runs_too(self):
         samples.fan_out.enqueue("a", "b")

@@ -12,6 +12,7 @@ from django_jobs.models import Job, Worker
 from django_jobs.states import (
     CANCEL,
     CLAIM,
+    ENDED,
     EXPIRE,
     FAIL,
     GIVE_BACK,
@@ -130,7 +131,13 @@ def test_only_a_claim_changes_the_fence(move):
 def test_whatever_ends_a_run_lets_go_of_the_job(move):
     job = put_in(State.RUNNING, deadline_at=now())
     ACTS[move](job)
-    assert (fresh(job).owner, fresh(job).deadline_at) == (None, None)
+    assert (fresh(job).owner, fresh(job).deadline_at) == (job.owner if move.target in ENDED else None, None)
+
+
+def test_what_is_run_again_by_hand_belongs_to_nobody():
+    job = put_in(State.FAILED)
+    ACTS[RETRY_BY_HAND](job)
+    assert fresh(job).owner is None
 
 
 @pytest.mark.parametrize("move", moves({move for move in ACTS if move.sources == (State.RUNNING,)}))

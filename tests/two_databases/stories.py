@@ -139,6 +139,14 @@ class Apart(TransactionTestCase):
         assert job.run_after < later
         assert LogEntry.objects.using("default").get().object_id == str(job.pk)
 
+    def test_a_queue_is_obliterated_from_the_admin_though_the_requests_are_atomic(self):
+        add.enqueue(1, 2)
+        client = Client()
+        client.force_login(User.objects.create_superuser("admin"))
+        chosen = {"name": "default", "chosen": "yes", "confirmed": "yes"}
+        client.post(reverse("admin:django_jobs_queue_obliterate"), chosen)
+        assert not Job.objects.exists()
+
     def test_commands_tell_of_the_jobs(self):
         job = add.enqueue(1, 2)
         queues["mail"].pause()

@@ -240,7 +240,7 @@ class Dialect(ABC):
             return bool(cursor.rowcount == 1)
 
     def limit_lock_waits(self, milliseconds: int) -> None:
-        """Let statements of this transaction fail that wait longer for a lock, where the database can."""
+        """Let statements fail that wait longer for a lock, where the database can, and the transaction is ours."""
 
     def limit_idleness(self, seconds: float) -> None:
         """End the session if nothing is asked of it for so long within this transaction, where the database can."""

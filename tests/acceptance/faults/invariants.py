@@ -16,6 +16,7 @@ from tests.acceptance.faults.effects import NO_KEY, Run
 # The clocks of a database and of Python are read one after the other, and MariaDB's and SQLite's are coarse.
 CLOCKS_DIFFER = 0.1
 STALLED = "stalled"
+SOMEBODY = UUID(int=1)
 # Outcomes of attempts after which a job starts again.
 RESTARTS = ("retrying", STALLED)
 
@@ -27,7 +28,7 @@ class Row:
     id: UUID
     name: str = "plain"
     state: str = State.SUCCESSFUL
-    owner: UUID | None = None
+    owner: UUID | None = SOMEBODY
     fence: int = 1
     attempt: int = 1
     max_attempts: int = 1
@@ -168,11 +169,17 @@ def what_has_ended_stays_as_it_is(history: History) -> Iterator[str]:
             yield f"{before} had ended and is now {now}"
 
 
-def nothing_is_left_behind(history: History) -> Iterator[str]:
-    """Who has ended belongs to nobody, is suspected of nothing and holds no key; and Redis holds nothing."""
+def who_ran_what_has_succeeded_is_told(history: History) -> Iterator[str]:
     for row in history.rows.values():
-        if row.owner is not None or row.suspect or row.holds_key:
-            yield f"{row} still has an owner, a suspicion or a key"
+        if row.state == State.SUCCESSFUL and row.owner is None:
+            yield f"{row} was run by nobody"
+
+
+def nothing_is_left_behind(history: History) -> Iterator[str]:
+    """Who has ended is suspected of nothing and holds no key; and Redis holds nothing."""
+    for row in history.rows.values():
+        if row.suspect or row.holds_key:
+            yield f"{row} still has a suspicion or a key"
     for key in history.left_in_redis:
         yield f"{key} is left in Redis"
 
@@ -200,6 +207,7 @@ INVARIANTS: tuple[Callable[[History], Iterator[str]], ...] = (
     limits_are_kept,
     every_restart_is_explained,
     what_has_ended_stays_as_it_is,
+    who_ran_what_has_succeeded_is_told,
     nothing_is_left_behind,
     order_is_kept,
 )

@@ -80,7 +80,7 @@ BROKEN = {
         "what_has_ended_stays_as_it_is",
         replace(GOOD, ended_before={ONE: replace(GOOD.rows[ONE], result="another")}),
     ),
-    "an owner stays": ("nothing_is_left_behind", with_row(ONE, owner=uuid4())),
+    "a success of nobody": ("who_ran_what_has_succeeded_is_told", with_row(ONE, owner=None)),
     "a key stays": ("nothing_is_left_behind", with_row(ONE, holds_key=True)),
     "a suspicion stays": ("nothing_is_left_behind", with_row(ONE, suspect=True)),
     "an id stays in Redis": ("nothing_is_left_behind", replace(GOOD, left_in_redis=["queue:default"])),
