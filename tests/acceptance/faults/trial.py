@@ -25,8 +25,8 @@ from tests.waiting import wait_until
 MODULES = (faults_of_workers, faults_of_redis, faults_of_database, faults_of_people)
 JOBS_BEFORE = 24
 # Births and connections in vain are tried again ever more rarely; and the machine may be busy.
-END_SECONDS = 90
-CLEAN_SECONDS = 20
+END_SECONDS = 300
+CLEAN_SECONDS = 60
 
 
 @dataclass(slots=True, kw_only=True)
