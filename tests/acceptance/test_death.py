@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import OperationalError
 from django.db.models import Count
 
 from django_jobs import enqueue_many
@@ -266,6 +267,29 @@ def test_a_job_that_holds_the_interpreter_keeps_its_worker_neither_from_living_n
     wait_until(lambda: supervisor.step() is None, what="the end of the supervisor")
     back = fresh(job)
     assert (back.state, back.stalls, back.suspect) == (State.READY, 1, False)
+
+
+@pytest.mark.once
+def test_when_the_database_is_back_a_supervisor_does_not_wait_for_its_next_heartbeat(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HEARTBEAT_SECONDS": 3600, "DEAD_AFTER_SECONDS": 7200}
+    for name, value in worker_environment({}).items():
+        monkeypatch.setenv(name, value)
+    beats: list[int] = []
+
+    def beat(using: str, ids: Collection[UUID]) -> set[UUID]:
+        beats.append(len(ids))
+        if len(beats) == 1:
+            raise OperationalError("It is away for a moment.")
+        return set(ids)
+
+    monkeypatch.setattr(supervising, "beat", beat)
+    supervisor = Supervisor(Plan())
+    try:
+        in_rounds(supervisor, lambda: len(beats) > 1)
+    finally:
+        supervisor._end_all()
 
 
 def in_rounds(supervisor: Supervisor, condition: Callable[[], bool]) -> None:

@@ -55,7 +55,7 @@ def child_paused(scene: Scene) -> None:
 
 @fault()
 def supervisor_paused(scene: Scene) -> None:
-    """SIGSTOP for a supervisor beyond the limit: its children work on and are robbed, then SIGCONT."""
+    """SIGSTOP for a supervisor beyond the limit: its children begin nothing more and are robbed, then SIGCONT."""
     scene.fleet.pause_a_supervisor()
 
 
