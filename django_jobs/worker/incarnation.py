@@ -69,8 +69,8 @@ class Incarnation:
 
     def is_heard(self) -> bool:
         """Whether its last sign of life is so recent that nobody can have declared it dead. Asks no database."""
-        last_beat = 0.0 if self._board is None else self._board.last_beat
-        return clock.monotonic() - max(last_beat, self._registered_at) < self._dead_after
+        latest = clock.monotonic() - self._dead_after
+        return self._registered_at > latest or (self._board is not None and self._board.last_beat > latest)
 
     def holds(self, claim: Claim) -> bool:
         """Whether a claim is surely still its own. Asked before a body begins: the process may have been paused."""
