@@ -58,7 +58,7 @@ def forget_new_jobs() -> Iterator[None]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., Any]:
-    """Give `wait_until(condition, seconds=60, what="")`, for what another process does."""
+    """Give `wait_until(condition, seconds=180, what="")`, for what another process does."""
     return _wait_until
 
 

@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 import django_jobs
 from tests.databases import VARIABLES, environment
 
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 class Workers:

@@ -7,9 +7,11 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 REST_SECONDS = 0.02
+# Only what never comes is waited for so long: a machine may be slow, and busy with other tests.
+LONGEST_SECONDS = 180
 
 
-def wait_until(condition: Callable[[], Answer], seconds: float = 60, what: str = "") -> Answer:
+def wait_until(condition: Callable[[], Answer], seconds: float = LONGEST_SECONDS, what: str = "") -> Answer:
     """Return the first true answer of `condition`; fail, naming `what`, when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

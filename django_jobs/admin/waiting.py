@@ -35,7 +35,7 @@ def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
         )
     yield from _workers_missing(job, now)
     if job.suspect:
-        yield _("A worker died under it, so it starts alone, in a process of its own.")
+        yield _("Workers died under it, so it starts alone, in a process of its own.")
     if not job.is_scheduled(now):
         yield _("It is due, and starts as soon as a worker has room for it and all that comes before it.")
 

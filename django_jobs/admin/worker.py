@@ -1,5 +1,8 @@
 """The workers: who lives, who died, what each can run, and what people ask of them."""
 
+from typing import Any
+from uuid import UUID
+
 from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -49,6 +52,7 @@ class WorkerAdmin(ReadOnlyAdmin):
         ("started_at", "beat_at", "dead_at"),
         "shown_queues",
         "linked_jobs",
+        "linked_sandboxes",
         "shown_names",
     )
 
@@ -100,6 +104,26 @@ class WorkerAdmin(ReadOnlyAdmin):
             job.short_id,
             in_words(formatting.ago(job.started_at, worker)) if job.started_at else _("not started"),
         )
+
+    @admin.display(description=gettext_lazy("sandboxes"))
+    def linked_sandboxes(self, worker: Worker) -> SafeString | str:
+        """The processes that it keeps for jobs, each with what it runs, as it said with one of its last beats."""
+        told = worker.sandboxes if worker.dead_at is None else []
+        jobs = (
+            Job.objects.using(worker._state.db)
+            .only("name", "started_at")
+            .in_bulk([each["job"] for each in told if each["job"]])
+        )
+        items = format_html_join(
+            "", "<li>{}: {}</li>", ([each["pid"], self._does(each, jobs, worker)] for each in told)
+        )
+        return format_html('<ul class="jobs-list">{}</ul>', items) if items else formatting.NOTHING
+
+    def _does(self, sandbox: dict[str, Any], jobs: dict[UUID, Job], worker: Worker) -> SafeString | str:
+        if not sandbox["ready"]:
+            return _("not ready yet")
+        job = None if sandbox["job"] is None else jobs.get(UUID(sandbox["job"]))
+        return _("waits for a job") if job is None else self._linked(job, worker)
 
     @admin.display(description=gettext_lazy("job names"))
     def shown_names(self, worker: Worker) -> SafeString | str:

@@ -250,7 +250,7 @@ def _suspects(suspects: Collection[Due], present: datetime, late: timedelta) -> 
         part="suspects",
         status=Status.LATE,
         told=told,
-        advice="A worker died under each; they start one at a time, alone. Read what the workers log.",
+        advice="Workers died under each; they start one at a time, alone. Read what the workers log.",
         facts=_numbers(waiting, age),
     )
 

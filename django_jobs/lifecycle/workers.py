@@ -119,6 +119,11 @@ def most_connections(concurrencies: Collection[int], *, supervisors: int) -> int
     return sum(each) + supervisors * (1 + max(each, default=0))
 
 
+def tell_sandboxes(using: str, worker: UUID, told: list[dict[str, object]]) -> None:
+    """Write down what the sandboxes of a worker do."""
+    Worker.objects.using(using).filter(pk=worker).update(sandboxes=told)
+
+
 # What people ask of workers. Each hears of it within about a second; what its row says holds.
 
 

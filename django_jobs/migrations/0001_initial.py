@@ -219,6 +219,7 @@ class Migration(migrations.Migration):
                 ("queues", models.JSONField(default=list, verbose_name="queues")),
                 ("names", models.JSONField(default=list, verbose_name="job names")),
                 ("concurrency", models.PositiveIntegerField(default=1, verbose_name="concurrency")),
+                ("sandboxes", models.JSONField(default=list, verbose_name="sandboxes")),
                 ("quiet", models.BooleanField(default=False, verbose_name="quiet")),
                 ("asked_to", models.CharField(blank=True, default="", max_length=10, verbose_name="asked to")),
                 ("started_at", models.DateTimeField(verbose_name="started at")),

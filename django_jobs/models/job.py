@@ -65,7 +65,7 @@ class Job(JobRow[Result]):
     # While it is set, `error` holds the reason that was given.
     cancel_requested = models.BooleanField(_("cancel requested"), default=False)
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True, blank=True)
-    # A worker died under this job: it starts alone, in a process of its own, until it ends cleanly.
+    # Workers died under this job: it starts alone, in a process of its own, until it ends cleanly.
     suspect = models.BooleanField(_("suspect"), default=False)
 
     # Counters.

@@ -17,6 +17,8 @@ class Worker(Row):
     # The jobs it can run, so that one can see which rows no worker can.
     names = models.JSONField(_("job names"), default=list)
     concurrency = models.PositiveIntegerField(_("concurrency"), default=1)
+    # What its sandboxes did a moment ago, of each its "pid", whether it is "ready", and the id of its "job" or None.
+    sandboxes = models.JSONField(_("sandboxes"), default=list)
     # What people ask of it. It looks about every second.
     quiet = models.BooleanField(_("quiet"), default=False)
     asked_to = models.CharField(_("asked to"), max_length=10, default="", blank=True)

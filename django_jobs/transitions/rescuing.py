@@ -105,8 +105,9 @@ def owned(using: str, worker: UUID) -> list[tuple[UUID, int]]:
 def rescue(using: str, ids: Sequence[UUID], *, begun: Collection[UUID] | None = None) -> list[Rescued]:
     """Take these running jobs from owners that are not alive; at most CHUNK of them in a transaction.
 
-    `begun` names those whose bodies had started in the dead process; None: nobody knows, so all are suspects but those
-    that waited for their batch. A suspect starts alone next time; the others go back as if nothing had happened.
+    `begun` names those whose bodies had started in the dead process; None: nobody knows, so that counts for all but
+    those that waited for their batch. These have seen one death more, and are suspects from the second on: they start
+    alone next time. The others go back as if nothing had happened.
     """
     if begun is None:
         begun = set(Job.objects.using(using).filter(pk__in=ids, started_at__isnull=False).values_list("pk", flat=True))
@@ -138,6 +139,9 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
     sql = dialect(using)
     among, parameters = sql.among("id", ids)
     too_many_deaths, too_many_starts = "stalls + 1 > max_stalls", "starts >= max_starts"
+    # The first death is taken for chance, and whoever ran there starts again at once. But nobody fails for a death that
+    # a neighbour may have brought about, so the last but one makes a suspect in any case.
+    becomes_suspect = "stalls > 0 OR max_stalls <= 1"
     ends = f"cancel_requested OR {too_many_deaths} OR COALESCE({too_many_starts}, FALSE)"
     where = f"{among} AND {_orphaned(using)}"
     _keep_stalls(using, ids)
@@ -153,7 +157,7 @@ def _take_blamed(using: str, ids: Sequence[UUID]) -> list[Rescued]:
         f"deduplication_slot = CASE WHEN {ends} THEN {slot_at_end()} ELSE deduplication_slot END, "
         f"attempt = CASE WHEN {ends} THEN attempt ELSE attempt - 1 END, "
         f"owner = CASE WHEN {ends} THEN owner ELSE NULL END, deadline_at = NULL, "
-        f"suspect = NOT ({ends}), stalls = stalls + 1"
+        f"suspect = NOT ({ends}) AND ({becomes_suspect}), stalls = stalls + 1"
     )
     return _taken(using, sets, [DIED_TOO_OFTEN, STARTED_TOO_OFTEN], where, parameters)
 

@@ -119,9 +119,9 @@ class Board:
 
     # Written by the supervisor.
 
-    def beat(self, no_judging_until: float) -> None:
-        """Say that a beat for the child has reached the database."""
-        _TIME.pack_into(self._memory, _BEAT_AT, clock.monotonic())
+    def beat(self, sent_at: float, no_judging_until: float) -> None:
+        """Say that a beat for the child has reached the database, and when it was sent: not later than it is dated."""
+        _TIME.pack_into(self._memory, _BEAT_AT, sent_at)
         _TIME.pack_into(self._memory, _NO_JUDGING_AT, no_judging_until)
 
     def declare_dead(self, worker: UUID) -> None:

@@ -17,7 +17,7 @@ from django_jobs.lifecycle.deduplicating import settle_overdue_keys
 from django_jobs.lifecycle.expiring import expire_jobs
 from django_jobs.lifecycle.rescuing import judge, rescue_orphans
 from django_jobs.lifecycle.sweeping import sweep, sweep_fresh
-from django_jobs.lifecycle.workers import Orders
+from django_jobs.lifecycle.workers import Orders, tell_sandboxes
 from django_jobs.transitions.chores import claim_chore
 from django_jobs.transitions.steering import asked_to_cancel
 from django_jobs.transports import Transport
@@ -53,17 +53,22 @@ class Chores(Service):
         board: Board,
         *,
         obey: Callable[[Orders], None] = lambda orders: None,
+        sandboxes: Callable[[], list[dict[str, object]]] = list,
     ) -> None:
         super().__init__()
-        self._obey = obey
+        self._obey, self._sandboxes = obey, sandboxes
         self._transport, self._incarnation, self._watch, self._board = transport, incarnation, watch, board
-        self._next = dict.fromkeys(("look around", "rescue", "settle keys", "ageing", "expire", "prune"), 0.0)
+        self._next = dict.fromkeys(
+            ("look around", "sandboxes", "rescue", "settle keys", "ageing", "expire", "prune"), 0.0
+        )
         if transport.hands_out:
             self._next |= {"fresh sweep": 0.0, "full sweep": clock.monotonic() + FULL_PAUSE_SECONDS * random.random()}
         self._pages: Iterator[int] | None = None
         self._ageing: Iterator[int] = iter(())
         self._pruner = Pruner(incarnation.using)
         self._suspected: set[UUID] = set()
+        # Under which incarnation what was told of the sandboxes; a new row tells of none.
+        self._told: tuple[UUID, list[dict[str, object]]] = (incarnation.id, [])
 
     def prepare(self) -> None:
         use_own_connection(self._incarnation.using)
@@ -74,6 +79,7 @@ class Chores(Service):
     def step(self) -> float:
         try:
             self._look_around()
+            self._tell_sandboxes()
             self._rescue()
             self._age()
             self._expire()
@@ -97,6 +103,14 @@ class Chores(Service):
             self._incarnation.synchronize()
             self._obey(self._incarnation.ask_for_orders())
             self._hear_of_cancels()
+
+    def _tell_sandboxes(self) -> None:
+        """Write down what the sandboxes do, as often as the worker beats, and only if it is new."""
+        if self._is_time("sandboxes", get_settings().HEARTBEAT_SECONDS):
+            told = self._incarnation.id, self._sandboxes()
+            if told != self._told:
+                tell_sandboxes(self._incarnation.using, *told)
+                self._told = told
 
     def _hear_of_cancels(self) -> None:
         """Bodies that run here learn within about a second that they were asked to stop."""

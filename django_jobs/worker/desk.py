@@ -24,6 +24,8 @@ class Desk:
         self.concurrency, self._most_in_hand = concurrency, most_in_hand
         self.ended: deque[Ended] = deque()
         self.on_ended: Callable[[], None] = lambda: None
+        # Who may have been declared dead orders nothing: it could only go back.
+        self.may_claim: Callable[[], bool] = lambda: True
         self.ended_count = 0
         self.failed_count = 0
         self._lock = threading.Lock()
@@ -52,7 +54,11 @@ class Desk:
     def room(self) -> int:
         """How many more ids can be taken now."""
         with self._lock:
-            return 0 if self.is_quiet else self._limit() - self._on_order - len(self._inbox) - self._look_for
+            return (
+                0
+                if self.is_quiet or not self.may_claim()
+                else self._limit() - self._on_order - len(self._inbox) - self._look_for
+            )
 
     def places(self) -> int:
         """How many claims can be made now."""
@@ -124,6 +130,8 @@ class Desk:
         Not all at once: a smaller transaction is over before the bodies of the one before it are.
         """
         with self._lock:
+            if not self.may_claim():
+                return [], 0
             most = self._busy_for(WRITE_SECONDS, self._most_in_hand // 2) + self._eager
             ready = self._ready(most)
             ids, self._inbox = self._inbox[:ready], self._inbox[ready:]
@@ -132,7 +140,7 @@ class Desk:
             return ids, look_for
 
     def has_orders(self) -> bool:
-        return bool(self.ended or self._look_for or self._ready(MOST_IN_HAND))
+        return bool(self.ended or (self.may_claim() and (self._look_for or self._ready(MOST_IN_HAND))))
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Take claims in hand: the orders are carried out."""

@@ -8,7 +8,9 @@ from uuid import UUID
 
 import django_jobs
 from django_jobs import clock
+from django_jobs.conf import get_settings
 from django_jobs.definitions.identifiers import uuid7
+from django_jobs.definitions.outcomes import Claim
 from django_jobs.definitions.registry import job_names
 from django_jobs.lifecycle.rescuing import say_goodbye
 from django_jobs.lifecycle.workers import Orders, orders_of
@@ -37,6 +39,8 @@ class Incarnation:
         self.id: UUID = uuid7()
         self.names = job_names() if names is None else list(names)
         self._board, self._queue_names = board, list(queue_names)
+        self._dead_after = get_settings().DEAD_AFTER_SECONDS
+        self._registered_at = 0.0
         self.orders = Orders(concurrency, quiet)
         self._known_now: datetime
         self._known_at: float
@@ -44,6 +48,7 @@ class Incarnation:
     def register(self) -> None:
         """Begin a new life: a new id and a row for it."""
         self.id = uuid7()
+        began = clock.monotonic()
         self.synchronize()
         Worker.objects.using(self.using).create(
             id=self.id,
@@ -58,8 +63,18 @@ class Incarnation:
             started_at=self._known_now,
             beat_at=self._known_now,
         )
+        self._registered_at = began
         if self._board is not None:
             self._board.set_worker(self.id)
+
+    def is_heard(self) -> bool:
+        """Whether its last sign of life is so recent that nobody can have declared it dead. Asks no database."""
+        latest = clock.monotonic() - self._dead_after
+        return self._registered_at > latest or (self._board is not None and self._board.last_beat > latest)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim is surely still its own. Asked before a body begins: the process may have been paused."""
+        return claim.owner == self.id and self.is_heard()
 
     def ask_for_orders(self) -> Orders:
         """Return what people ask of this worker now, by its row."""

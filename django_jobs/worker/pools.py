@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_jobs import clock
-from django_jobs.definitions.outcomes import Claim, Ended, Outcome
+from django_jobs.definitions.outcomes import Claim, Ended, GivenBack, Outcome
 from django_jobs.definitions.registry import get_spec
 from django_jobs.execution.batches import aexecute_together, execute_together
 from django_jobs.worker.board import KINDS, Board
@@ -21,6 +21,8 @@ from django_jobs.worker.sandbox.pool import IDLE_SECONDS as SANDBOX_IDLE_SECONDS
 from django_jobs.worker.sandbox.pool import Sandboxes
 
 Done = Callable[[Ended], None]
+# Whether a claim is still the worker's own, asked just before a body begins.
+Holds = Callable[[Claim], bool]
 # The claims that one body runs for: one, or the members of a batch.
 Together = Sequence[Claim]
 
@@ -31,15 +33,16 @@ JOIN_SECONDS = 0.5
 class Pools:
     """Runs claims, up to `concurrency` of each kind at once, and hands each outcome to `done`."""
 
-    def __init__(self, concurrency: int, board: Board, done: Done) -> None:
-        self.threads = ThreadPool(concurrency, board, 0, done)
-        self.loop = LoopPool(concurrency, board, 1, done)
-        self.sandboxes = Sandboxes(board, done)
+    def __init__(self, concurrency: int, board: Board, done: Done, holds: Holds) -> None:
+        self.threads = ThreadPool(concurrency, board, 0, done, holds)
+        self.loop = LoopPool(concurrency, board, 1, done, holds)
+        self.sandboxes = Sandboxes(board, done, holds)
         self.escorts = ThreadPool(
             concurrency,
             board,
             2,
             done,
+            holds,
             run_one=self._escort,
             on_idle=self.sandboxes.retire_idle,
             idle_seconds=SANDBOX_IDLE_SECONDS,
@@ -101,13 +104,14 @@ class ThreadPool:
         board: Board,
         kind: int,
         done: Done,
+        holds: Holds,
         *,
         run_one: Callable[[int, Together], None] | None = None,
         on_idle: Callable[[], None] = close_connections,
         idle_seconds: float | None = None,
     ) -> None:
         self.last_start = 0.0
-        self._size, self._board, self._done = size, board, done
+        self._size, self._board, self._done, self._holds = size, board, done, holds
         self._run_one, self._on_idle, self._idle_seconds = run_one or self._run_here, on_idle, idle_seconds
         # None: look whether you are one too many.
         self._waiting: queue.SimpleQueue[Together | None] = queue.SimpleQueue()
@@ -162,8 +166,10 @@ class ThreadPool:
     def _run_here(self, slot: int, claims: Together) -> None:
         started = clock.monotonic()
         _begin(self._board, slot, claims)
-        # A context of its own, so that what a body sets there is gone with it.
-        outcomes = contextvars.copy_context().run(execute_together, claims)
+        outcomes: list[Outcome] = [GivenBack() for _ in claims]
+        if self._holds(claims[0]):
+            # A context of its own, so that what a body sets there is gone with it.
+            outcomes = contextvars.copy_context().run(execute_together, claims)
         finished = clock.monotonic()
         self._board.end(slot)
         # What was interrupted may have been in the middle of a command.
@@ -198,9 +204,9 @@ class LoopPool:
     Without that, one job's slow query would hold up the queries of all others (asgiref shares one thread).
     """
 
-    def __init__(self, size: int, board: Board, kind: int, done: Done) -> None:
+    def __init__(self, size: int, board: Board, kind: int, done: Done, holds: Holds) -> None:
         self.last_start = 0.0
-        self._size, self._board, self._done = size, board, done
+        self._size, self._board, self._done, self._holds = size, board, done, holds
         self._free_slots = _slots(board, kind)
         self._loop: asyncio.AbstractEventLoop | None = None
         # Other threads withdraw claims, even while a body holds up the loop; a ticket says that there may be one.
@@ -297,12 +303,14 @@ class LoopPool:
     async def _run_one(self, slot: int, claims: Together) -> None:
         self.last_start = started = clock.monotonic()
         _begin(self._board, slot, claims)
-        body = asyncio.create_task(aexecute_together(claims), context=contextvars.copy_context())
-        self._bodies.add(body)
-        try:
-            outcomes = await body
-        finally:
-            self._bodies.discard(body)
+        outcomes: list[Outcome] = [GivenBack() for _ in claims]
+        if self._holds(claims[0]):
+            body = asyncio.create_task(aexecute_together(claims), context=contextvars.copy_context())
+            self._bodies.add(body)
+            try:
+                outcomes = await body
+            finally:
+                self._bodies.discard(body)
         finished = clock.monotonic()
         self._board.end(slot)
         for claim, outcome in zip(claims, outcomes, strict=True):

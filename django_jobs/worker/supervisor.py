@@ -110,6 +110,8 @@ class Supervisor:
             self._database_is_away = False
         except AnyDatabaseError as error:
             self._complain(error)
+            # Not only after a whole beat: until it is heard, nothing starts.
+            self._next_beat = min(self._next_beat, clock.monotonic() + LOOK_SECONDS)
             if self._stop_asked_at is not None and not self.crew.children:
                 return None  # the others take back what is left, when its owners have been silent for long enough
         soon = SOON_SECONDS if self._to_bury or self.crew.is_changing else LOOK_SECONDS
@@ -185,6 +187,7 @@ class Supervisor:
     def _beat(self) -> None:
         """Beat for all children in one statement; one that is not alive any more is told to live anew."""
         living = {each.board.worker: each for each in self.crew.children if each.board.worker is not None}
+        sent_at = clock.monotonic()
         alive = beat(self._using, [id for id in living if id is not None])
         now = clock.monotonic()
         if now - self._last_good_beat > self._dead_after / 2:
@@ -193,7 +196,7 @@ class Supervisor:
         self._last_good_beat = now
         for worker, each in living.items():
             if worker in alive:
-                each.board.beat(self._no_judging_until)
+                each.board.beat(sent_at, self._no_judging_until)
             elif worker is not None:
                 each.board.declare_dead(worker)
             if self._is_hung(each, now):

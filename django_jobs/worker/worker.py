@@ -52,8 +52,9 @@ class Worker:
         self._transport: Transport = DatabaseTransport() if plan.suspects_only else get_transport()
         self.desk = Desk(plan.concurrency, plan.concurrency) if plan.suspects_only else Desk(plan.concurrency)
         self.watch = QueueWatch(using, plan.queue_names)
-        self.pools = Pools(plan.concurrency, board, self.desk.put_ended)
         self.incarnation = Incarnation(using, board, plan.queue_names, plan.concurrency, quiet=plan.quiet)
+        self.desk.may_claim = self.incarnation.is_heard
+        self.pools = Pools(plan.concurrency, board, self.desk.put_ended, self.incarnation.holds)
         self.recorder = Recorder(
             self.desk,
             self.pools,
@@ -94,7 +95,14 @@ class Worker:
             self.plan.new_turns(),
             on_offer=self.recorder.notice,
         )
-        self.chores = Chores(self._transport, self.incarnation, self.watch, self._board, obey=self.hear)
+        self.chores = Chores(
+            self._transport,
+            self.incarnation,
+            self.watch,
+            self._board,
+            obey=self.hear,
+            sandboxes=self.pools.sandboxes.told,
+        )
         watch.on_stuck = self._recycle
         self._weigh_itself()
         services = (self.recorder, self.fetcher, self.chores)

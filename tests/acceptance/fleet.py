@@ -3,8 +3,8 @@
 import os
 import random
 import signal
+import time
 from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 from django_jobs.models import Job, Worker
@@ -23,6 +23,8 @@ class Fleet:
     ) -> None:
         self._start, self._chance, self._arguments = start_workers, chance, arguments
         self._all: list[Workers] = []
+        # When somebody was killed, by this host's clock.
+        self.killed_at: list[float] = []
         self.living = [self._new() for _ in range(size)]
         wait_until(lambda: all(self.children(each) for each in self.living), what="the first workers")
 
@@ -31,6 +33,7 @@ class Fleet:
 
     def kill_a_child(self) -> str:
         child = self.one_child()
+        self.killed_at.append(time.time())
         _signal(child.pid, signal.SIGKILL)
         return f"killed {child}"
 
@@ -64,6 +67,7 @@ class Fleet:
     def kill_a_supervisor(self) -> str:
         workers = self._chance.choice(self.living)
         self.living.remove(workers)
+        self.killed_at.append(time.time())
         _signal(workers.process.pid, signal.SIGKILL)
         self.living.append(self._new())
         return f"killed the supervisor {workers.process.pid}"
@@ -72,6 +76,7 @@ class Fleet:
         """All of them at once, as a machine that loses its power: nobody is left who knows."""
         workers = self._working_one()
         self.living.remove(workers)
+        self.killed_at.append(time.time())
         workers.kill()
         self.living.append(self._new())
         return f"killed the supervisor {workers.process.pid} and its children"
@@ -121,5 +126,5 @@ def _are_robbed(workers: list[Worker]) -> bool:
 
 def wait_a_while(condition: Any) -> None:
     """Wait for what is likely but not sure: who stops in the middle of a write to SQLite stops everybody."""
-    deadline = monotonic() + 6 * LIMITS["DEAD_AFTER_SECONDS"]
-    wait_until(lambda: condition() or monotonic() > deadline)
+    deadline = time.monotonic() + 6 * LIMITS["DEAD_AFTER_SECONDS"]
+    wait_until(lambda: condition() or time.monotonic() > deadline)

@@ -93,7 +93,7 @@ def test_jobs_survive_workers_that_are_killed_and_paused_at_random(start_workers
         if fleet.count_said(TOO_LATE):
             break
         live_through(fleet.pause_a_family)
-    wait_until(lambda: not Job.objects.alive().exists(), 60, what="the end of all jobs")
+    wait_until(lambda: not Job.objects.alive().exists(), what="the end of all jobs")
     final.update(assert_nothing_final_changed(final, jobs))
     assert final.keys() == {job.pk for job in jobs}
     assert_every_start_is_explained()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from redis import Redis
 
 from django_jobs import enqueue_many
@@ -48,7 +48,7 @@ def test_a_flush_with_many_ready_jobs_loses_none_and_each_runs_once(
         client.flushall()
         # Until all has been rung again nothing is handed out, and jobs are found in the table.
         wait_until(lambda: any(b":epoch" in key for key in client.scan_iter()), what="the transport is open again")
-    wait_until(lambda: Job.objects.successful().count() == len(jobs), 60, what="the end of all jobs")
+    wait_until(lambda: Job.objects.successful().count() == len(jobs), what="the end of all jobs")
     assert starts() == {1}
 
 
@@ -128,11 +128,14 @@ def test_a_database_that_restarts_under_load_costs_time_and_nothing_else(
     finished = dict(Job.objects.successful().values_list("pk", "finished_at"))
     connection.close()
     getattr(postgresql_server, end)()
+    with pytest.raises(OperationalError, match="refused"):
+        add.enqueue(1, 1)
+    connection.close()
     # An outage beyond the limit: those who come back first find everybody else silent.
     away_since = monotonic()
     wait_until(lambda: monotonic() - away_since > 3 * limits["DEAD_AFTER_SECONDS"])
     postgresql_server.start()
-    wait_until(lambda: Job.objects.successful().count() == len(jobs), 60, what="the end of all jobs")
+    wait_until(lambda: Job.objects.successful().count() == len(jobs), what="the end of all jobs")
     assert all("The database is away" in each.output() for each in workers)
     assert starts() == {1}
     assert dict(Job.objects.filter(pk__in=finished).values_list("pk", "finished_at")) == finished

@@ -113,7 +113,7 @@ def test_who_takes_by_hand_serves_its_queue_and_knows_any_job(reasons, gone):
 
 def test_a_suspect_starts_alone(reasons):
     serve()
-    assert "A worker died under it, so it starts alone, in a process of its own." in reasons(rows.put(suspect=True))
+    assert "Workers died under it, so it starts alone, in a process of its own." in reasons(rows.put(suspect=True))
 
 
 def events(client, job):

@@ -71,6 +71,22 @@ def test_a_worker_shows_what_it_runs(admin_client):
     assert [link for link in links if link.endswith("/change/") and "/job/" in link] == [job_page(job) for job in jobs]
 
 
+def test_a_worker_shows_its_sandboxes_and_what_they_run(admin_client):
+    worker = rows.worker()
+    job, gone = rows.put(State.RUNNING, owner=worker, started_at=rows.now()), rows.put()
+    told = [(11, True, str(job.pk)), (12, True, None), (13, False, None), (14, True, str(gone.pk))]
+    Worker.objects.update(sandboxes=[dict(zip(("pid", "ready", "job"), each, strict=True)) for each in told])
+    gone.delete()
+    page = reverse("admin:django_jobs_worker_change", args=[worker])
+    shown = Page(admin_client.get(page))
+    assert f"11: {job.name} {job.short_id}" in shown.text
+    assert "12: waits for a job13: not ready yet14: waits for a job" in shown.text
+    assert shown.links().count(job_page(job)) == 2
+    # They end with it.
+    Worker.objects.update(dead_at=rows.now())
+    assert "Sandboxes: -" in Page(admin_client.get(page)).text
+
+
 def test_many_workers_cost_no_more_queries_than_few(admin_client):
     rows.put(State.RUNNING, owner=rows.worker())
     with CaptureQueriesContext(connection) as few:

@@ -37,7 +37,7 @@ def dead():
 
 def test_a_worker_whose_process_is_gone_is_rescued_at_once(transport):
     me = worker()
-    jobs = [put(State.RUNNING, owner=me) for _ in range(3)]
+    jobs = [put(State.RUNNING, owner=me, stalls=1) for _ in range(3)]
     other = put(State.RUNNING, owner=worker())
     assert rescue_worker("default", me, begun={jobs[0].pk}) == 3
     assert dead() == {me}
@@ -47,7 +47,7 @@ def test_a_worker_whose_process_is_gone_is_rescued_at_once(transport):
 
 def test_a_suspect_is_not_rung_and_starts_alone(transport):
     me = worker()
-    jobs = [put(State.RUNNING, owner=me) for _ in range(3)]
+    jobs = [put(State.RUNNING, owner=me, stalls=1) for _ in range(3)]
     rescue_worker("default", me, begun={jobs[0].pk})
     assert sorted(transport.rung) == sorted(job.pk for job in jobs[1:])
     heir = worker()
@@ -55,9 +55,17 @@ def test_a_suspect_is_not_rung_and_starts_alone(transport):
     assert [claim.id for claim in claim_due("default", heir, ["default"], 9, NAMES, suspect=True)] == [jobs[0].pk]
 
 
-def test_where_nobody_knows_what_had_begun_all_are_suspects(transport):
+def test_who_has_seen_its_first_death_is_rung_and_starts_anywhere(transport):
     me = worker()
-    jobs = [put(State.RUNNING, owner=me) for _ in range(3)]
+    job = put(State.RUNNING, owner=me)
+    rescue_worker("default", me, begun={job.pk})
+    assert transport.rung == [job.pk]
+    assert [claim.id for claim in claim_ids("default", worker(), [job.pk], NAMES)] == [job.pk]
+
+
+def test_where_nobody_knows_what_had_begun_it_counts_for_all(transport):
+    me = worker()
+    jobs = [put(State.RUNNING, owner=me, stalls=1) for _ in range(3)]
     assert rescue_worker("default", me, begun=None) == 3
     assert all(fresh(job).suspect for job in jobs)
     assert transport.rung == []
@@ -151,7 +159,7 @@ def test_those_suspected_before_are_condemned_the_second_time_and_new_ones_are_n
 
 
 def test_orphans_of_any_number_are_found_and_rung_unless_suspect(transport):
-    Job.objects.bulk_create([new(State.RUNNING, owner=uuid4()) for _ in range(700)])
+    Job.objects.bulk_create([new(State.RUNNING, owner=uuid4(), stalls=1) for _ in range(700)])
     assert rescue_orphans("default") == 700
     assert Job.objects.filter(state=State.READY, suspect=True).count() == 700
     assert transport.rung == []

@@ -1,4 +1,4 @@
-"""Jobs of dead workers run again; who was at fault starts alone; and death is for ever."""
+"""Jobs of dead workers run again; who may be at fault starts alone; and death is for ever."""
 
 from datetime import timedelta
 from functools import partial
@@ -30,12 +30,22 @@ def rescue(job, *, begun=None):
     return rescuing.rescue("default", [job.pk], begun=begun)
 
 
-def test_a_job_whose_body_was_running_becomes_a_suspect_and_does_not_lose_its_attempt():
+def test_a_job_whose_body_was_running_is_counted_and_does_not_lose_its_attempt():
     job = orphan(priority=5)
-    assert rescue(job) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, True, "")]
+    assert rescue(job) == [Rescued(job.pk, job.name, "default", job.rank, State.READY, False, "")]
     row = fresh(job)
     assert (row.attempt, row.starts, row.stalls, row.fence) == (1, 3, 1, 3)
-    assert (row.state, row.suspect, row.rank, row.run_after) == (State.READY, True, job.rank, job.run_after)
+    assert (row.state, row.suspect, row.rank, row.run_after) == (State.READY, False, job.rank, job.run_after)
+
+
+@pytest.mark.parametrize(
+    ("stalls", "max_stalls", "suspect"), [(0, 1, True), (0, 2, False), (1, 2, True), (1, 9, True), (5, 9, True)]
+)
+def test_the_second_death_makes_a_suspect_and_so_does_the_one_before_the_last(stalls, max_stalls, suspect):
+    job = orphan(stalls=stalls, max_stalls=max_stalls)
+    (rescued,) = rescue(job)
+    assert (rescued.state, rescued.suspect) == (State.READY, suspect)
+    assert fresh(job).suspect == suspect
 
 
 def test_a_job_that_had_not_begun_goes_back_as_if_it_had_not_been_claimed():
@@ -48,7 +58,7 @@ def test_a_job_that_had_not_begun_goes_back_as_if_it_had_not_been_claimed():
 
 def test_those_that_had_begun_are_told_from_those_that_had_not():
     owner = worker(dead_at=now())
-    jobs = [orphan(owner=owner) for _ in range(6)]
+    jobs = [orphan(owner=owner, max_stalls=1) for _ in range(6)]
     rescuing.rescue("default", [job.pk for job in jobs], begun={job.pk for job in jobs[:2]})
     assert [fresh(job).suspect for job in jobs] == [True] * 2 + [False] * 4
     assert [fresh(job).stalls for job in jobs] == [1] * 2 + [0] * 4

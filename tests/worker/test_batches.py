@@ -389,7 +389,7 @@ def test_a_stop_while_members_wait_hands_them_back_as_if_never_started(start_wor
     assert not Effect.objects.exists()
 
 
-def test_a_kill_under_a_batch_makes_all_that_had_begun_suspects_who_then_run_alone(
+def test_a_second_kill_under_a_batch_makes_all_that_had_begun_suspects_who_then_run_alone(
     start_workers: StartWorkers, gate: Gate
 ):
     start_workers(options={"DEAD_AFTER_SECONDS": 3600}, environment=KNOWS)
@@ -398,9 +398,10 @@ def test_a_kill_under_a_batch_makes_all_that_had_begun_suspects_who_then_run_alo
     all_wait(waiting)
     for job in jobs:
         runs(job)
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(stalls=1)
     (victim,) = living_workers()
     os.kill(victim.pid, signal.SIGKILL)
-    wait_until(lambda: all(fresh(job).stalls == 1 for job in jobs), what="the blame")
+    wait_until(lambda: all(fresh(job).stalls == 2 for job in jobs), what="the blame")
     gate.open()
     ended = [end_of(job) for job in jobs]
     assert [(job.state, job.result, job.attempt, job.starts) for job in ended] == [(State.SUCCESSFUL, 1, 1, 2)] * 3

@@ -50,13 +50,13 @@ def test_each_field_that_one_side_writes_is_read_by_the_other_and_touches_no_oth
     moved_clock.seconds += 1
     child.tick()
     moved_clock.seconds += 1
-    supervisor.beat(no_judging_until=5000.0)
+    supervisor.beat(1001.5, no_judging_until=5000.0)
     supervisor.declare_dead(worker)
     assert supervisor.worker == worker
     assert (supervisor.ended, supervisor.failed) == (7, 3)
     assert supervisor.running() == dict.fromkeys(jobs, 1000.0)
     assert supervisor.last_tick == 1001.0
-    assert (child.last_beat, child.no_judging_until) == (1002.0, 5000.0)
+    assert (child.last_beat, child.no_judging_until) == (1001.5, 5000.0)
     assert child.is_declared_dead
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings as django_settings
 
-from django_jobs import cancel
+from django_jobs import cancel, clock
 from django_jobs.execution.cancelling import hear, reason_of
 from django_jobs.models import Chore, Job, Worker
 from django_jobs.states import State
@@ -30,7 +30,7 @@ def chores(transport: Transport, board: Board, transactional_db: None) -> Chores
     incarnation, watch = Incarnation("default", board, [], 1), QueueWatch("default", [])
     incarnation.register()
     watch.refresh()
-    board.beat(no_judging_until=0.0)
+    board.beat(clock.monotonic(), no_judging_until=0.0)
     return Chores(transport, incarnation, watch, board)
 
 
@@ -92,7 +92,7 @@ def test_who_rings_again_does_it_for_workers_of_other_queues_too(board: Board, t
     Chore.objects.create(name="ring all", due_at=now() - HOUR)
     incarnation, watch = Incarnation("default", board, [], 1), QueueWatch("default", ["mail"])
     incarnation.register()
-    board.beat(no_judging_until=0.0)
+    board.beat(clock.monotonic(), no_judging_until=0.0)
     Chores(transport, incarnation, watch, board).step()
     assert taken_from(transport) == {job.pk}
 
@@ -118,7 +118,7 @@ def test_jobs_of_the_silent_are_taken_back(chores: Chores):
     Chore.objects.create(name="rescue", due_at=now() - HOUR)
     chores.step()
     assert Worker.objects.get(pk=silent).died
-    assert (fresh(job).state, fresh(job).suspect) == (State.READY, True)
+    assert (fresh(job).state, fresh(job).stalls) == (State.READY, 1)
 
 
 def test_jobs_that_were_not_started_in_time_are_dropped(chores: Chores):

@@ -384,7 +384,7 @@ def test_a_job_is_held_for_as_long_as_its_process_lives(settings, wait_until):
 
 
 def test_the_job_of_a_process_that_died_is_rescued_and_taken_again():
-    stored = put(name=ELSEWHERE)
+    stored = put(name=ELSEWHERE, stalls=1)
     dead = subprocess.run(
         [sys.executable, "-c", DIE_WITH_A_JOB], env=worker_environment({}), capture_output=True, text=True, timeout=60
     )

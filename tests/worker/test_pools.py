@@ -16,7 +16,7 @@ from django_jobs import job
 from django_jobs.definitions.outcomes import Ended, Failed, GivenBack, Succeeded
 from django_jobs.worker import pools as pools_module
 from django_jobs.worker.board import Board
-from django_jobs.worker.pools import Pools
+from django_jobs.worker.pools import Holds, Pools
 from tests.project.models import Effect
 from tests.waiting import wait_until
 from tests.worker.claims import claim
@@ -114,8 +114,8 @@ def done() -> "queue.SimpleQueue[Ended]":
 def make_pools(board: Board, done: "queue.SimpleQueue[Ended]") -> Iterator[Callable[[int], Pools]]:
     made: list[Pools] = []
 
-    def make(concurrency: int) -> Pools:
-        made.append(Pools(concurrency, board, done.put))
+    def make(concurrency: int, holds: Holds | None = None) -> Pools:
+        made.append(Pools(concurrency, board, done.put, holds or (lambda claim: True)))
         return made[-1]
 
     yield make
@@ -147,6 +147,17 @@ def test_as_many_bodies_run_at_once_as_there_are_slots_and_the_board_names_them(
     hall.doors.set()
     for _ in claims:
         done.get(timeout=20)
+    assert board.running() == {}
+
+
+@KINDS
+def test_no_body_begins_of_a_claim_that_may_be_lost(make_pools, board, done, kind: str):
+    claims = [claim(ANSWER[kind], number) for number in range(2)]
+    make_pools(CONCURRENCY, lambda each: each is claims[1]).start(claims)
+    assert {each.claim.id: each.outcome for each in (done.get(timeout=20) for _ in claims)} == {
+        claims[0].id: GivenBack(),
+        claims[1].id: Succeeded("1"),
+    }
     assert board.running() == {}
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,7 +11,8 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs import queues
+from django_jobs import clock, queues
+from django_jobs.conf import get_settings
 from django_jobs.definitions.outcomes import Ended, GivenBack, Succeeded
 from django_jobs.definitions.progress import Progress
 from django_jobs.models import Job, Worker
@@ -26,6 +28,8 @@ from django_jobs.worker.watch import QueueWatch
 from tests.project.jobs import add, fail, leave_effect, talk_at, talk_at_async, wait_at
 from tests.rows import fresh, now, put, worker
 from tests.waiting import wait_until
+from tests.worker.claims import claim
+from tests.worker.clocks import MovedClock
 from tests.worker.conftest import CONCURRENCY
 from tests.worker.watching import Gate, runs
 
@@ -37,9 +41,12 @@ class Bench:
 
     def __init__(self, board: Board, *, suspects_only: bool = False) -> None:
         self.room_told = 0
+        # Whether somebody beats for it.
+        self.is_heard = True
         self.board, self.desk = board, Desk(CONCURRENCY)
-        self.pools = Pools(CONCURRENCY, board, self.desk.put_ended)
         self.incarnation, self.watch = Incarnation("default", board, [], CONCURRENCY), QueueWatch("default", [])
+        self.desk.may_claim = self.incarnation.is_heard
+        self.pools = Pools(CONCURRENCY, board, self.desk.put_ended, self.incarnation.holds)
         self.watch.refresh()
         self.incarnation.register()
         self.recorder = Recorder(
@@ -59,6 +66,8 @@ class Bench:
 
     def step(self) -> float:
         """Take one step that does not rest."""
+        if self.is_heard:
+            self.board.beat(clock.monotonic(), no_judging_until=0.0)
         self.recorder.wake()
         return self.recorder.step()
 
@@ -90,6 +99,33 @@ def make_bench(board: Board, transport: Transport) -> Iterator[Callable[..., Ben
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
+
+
+def test_a_claim_is_held_as_long_as_nobody_can_have_declared_its_worker_dead(bench: Bench, moved_clock: MovedClock):
+    me = bench.incarnation
+    me.register()
+    mine, limit = replace(claim(add), owner=me.id), get_settings().DEAD_AFTER_SECONDS
+    assert (me.holds(mine), me.holds(claim(add))) == (True, False)
+    moved_clock.seconds += limit
+    assert not me.holds(mine)
+    bench.board.beat(moved_clock.seconds - 1, no_judging_until=0.0)
+    assert me.holds(mine)
+    me.register()
+    assert not me.holds(mine)
+
+
+def test_who_was_not_heard_of_for_too_long_claims_nothing_until_it_is(bench: Bench, moved_clock: MovedClock):
+    bench.incarnation.register()
+    bench.is_heard = False
+    job = add.enqueue(2, 3)
+    moved_clock.seconds += get_settings().DEAD_AFTER_SECONDS
+    bench.take(job)
+    assert (fresh(job).state, bench.desk.room(), bench.desk.has_orders()) == (State.READY, 0, False)
+    bench.board.beat(moved_clock.seconds, no_judging_until=0.0)
+    assert bench.desk.has_orders()
+    bench.step()
+    bench.finish()
+    assert fresh(job).result == 5
 
 
 def test_a_taken_id_is_claimed_run_and_written(bench: Bench):

@@ -4,6 +4,7 @@ import math
 import signal
 from dataclasses import replace
 from enum import Enum
+from uuid import UUID
 
 from django_jobs import clock
 from django_jobs.definitions.outcomes import Claim, Failed, GivenBack, Outcome, Retried, Stopped, Succeeded
@@ -42,6 +43,10 @@ class Guard:
         self._why: Why | None = None
         self._harder_at = math.inf
         self._sent: signal.Signals | None = None
+
+    @property
+    def job(self) -> UUID:
+        return self._claim.id
 
     @property
     def rest(self) -> float:

@@ -23,13 +23,15 @@ logger = logging.getLogger("django_jobs")
 IDLE_SECONDS = 300.0
 # How long bodies that are told to end by a worker that ends may take to do so.
 STOP_SECONDS = 0.5
+# Of so many the worker's row tells.
+MOST_TOLD = 50
 
 
 class Sandboxes:
     """Runs one body in one process for each thread that asks. Whoever used a process last is used next."""
 
-    def __init__(self, board: Board, done: Callable[[Ended], None]) -> None:
-        self._board, self._done = board, done
+    def __init__(self, board: Board, done: Callable[[Ended], None], holds: Callable[[Claim], bool]) -> None:
+        self._board, self._done, self._holds = board, done, holds
         self._lock = threading.Lock()
         self._idle: list[SandboxProcess] = []
         self._busy: set[SandboxProcess] = set()
@@ -48,7 +50,9 @@ class Sandboxes:
             self._board.begin(slot, claim.id, patience)
 
         sandbox = self._take(limits)
-        outcome = None if sandbox is None else self._run(sandbox, claim, limits, begin)
+        # Asked now: one that had to be started has taken its time.
+        may_begin = sandbox is not None and self._holds(claim)
+        outcome = self._run(sandbox, claim, limits, begin) if sandbox is not None and may_begin else None
         care_for_connections()  # the backoff of the job may have asked the database, here
         is_spent = sandbox is not None and not self._put_back(sandbox, limits)
         finished = clock.monotonic()
@@ -58,10 +62,19 @@ class Sandboxes:
             sandbox.retire()
 
     def runnable(self, names: list[str]) -> list[str]:
-        """Return the jobs that can run here now: for a while none that need a sandbox, if none could be started."""
-        if self._births.may_start():
+        """Return the jobs that can run here now.
+
+        For a while none that need a sandbox, if none could be started and no other waits for a job.
+        """
+        if self._births.may_start() or self._idle:
             return names
         return [name for name in names if (spec := find_spec(name)) is None or spec.sandbox is None]
+
+    def told(self) -> list[dict[str, object]]:
+        """Return what the processes do, the oldest first, for people to see."""
+        with self._lock:
+            found = sorted([*self._busy, *self._idle], key=lambda each: each.started_at)
+        return [each.told() for each in found[:MOST_TOLD]]
 
     def retire_idle(self) -> None:
         """End the processes that had nothing to do for long."""

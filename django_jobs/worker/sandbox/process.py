@@ -46,7 +46,7 @@ class SandboxProcess:
         self.jobs = 0
         self.started_at = self.idle_since = clock.monotonic()
         self._guard: Guard | None = None
-        self._is_closed = False
+        self._is_ready = self._is_closed = False
         self._heard: deque[tuple[str, Any]] = deque()
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
@@ -69,6 +69,7 @@ class SandboxProcess:
         """Wait until it can run jobs. Raises WorkerError, with what it printed, if it never will."""
         printed: deque[bytes] = deque(maxlen=LAST_LINES)
         if self._await(READY, printed.append):
+            self._is_ready = True
             for line in printed:
                 _pass_on(line)
             return
@@ -105,6 +106,11 @@ class SandboxProcess:
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    def told(self) -> dict[str, object]:
+        """Return which process this is, whether it can run jobs yet, and the job that it runs, as JSON has it."""
+        guard = self._guard
+        return {"pid": self.process.pid, "ready": self._is_ready, "job": None if guard is None else str(guard.job)}
 
     def stop(self) -> None:
         """Have the body that runs ended soon."""

@@ -83,7 +83,10 @@ def _run(options: argparse.Namespace) -> int:
 def _tell(report: dict[str, Any], output: Path | None) -> None:
     """Say what came of a trial; what the workers said of one that went wrong goes into a file beside."""
     said = report.pop("said")
-    print(f"{report['fault']:34}--seed {report['seed']:<9}{report['jobs']:5} jobs{report['recovery_seconds']:8.2f} s")
+    print(
+        f"{report['fault']:34}--seed {report['seed']:<9}{report['jobs']:5} jobs{report['recovery_seconds']:8.2f} s"
+        f"{_middle_and_most(report['restart_seconds'])}"
+    )
     for each in report["violations"]:
         print(f"    VIOLATED {each}")
     if said:
@@ -97,18 +100,26 @@ def _tell(report: dict[str, Any], output: Path | None) -> None:
 
 
 def summary(reports: Sequence[dict[str, Any]]) -> str:
-    """Return a table: for each fault the trials, the violations, and how long it took until all jobs had ended."""
+    """Return a table: for each fault the trials, the violations, and two times, each by its median and its maximum.
+
+    "Ended": until all jobs had ended. "Again": from a kill until a job that it cut off began again.
+    """
     by_fault = defaultdict(list)
     for report in reports:
         by_fault[report["fault"]].append(report)
-    lines = [f"{'fault':34}{'trials':>8}{'times':>8}{'jobs':>8}{'violations':>12}{'p50 s':>8}{'max s':>8}"]
+    heads = f"{'trials':>8}{'times':>8}{'jobs':>8}{'violations':>12}"
+    lines = [f"{'fault':34}{heads}{'ended: p50':>12}{'max s':>8}{'again: p50':>12}{'max s':>8}"]
     for name, some in by_fault.items():
-        seconds = [each["recovery_seconds"] for each in some]
         violations, jobs = sum(len(each["violations"]) for each in some), sum(each["jobs"] for each in some)
         times = sum(each["times"] for each in some)
-        middle, most = statistics.median(seconds), max(seconds)
-        lines.append(f"{name:34}{len(some):8}{times:8}{jobs:8}{violations:12}{middle:8.2f}{most:8.2f}")
+        ended = _middle_and_most([each["recovery_seconds"] for each in some])
+        again = _middle_and_most([seconds for each in some for seconds in each["restart_seconds"]])
+        lines.append(f"{name:34}{len(some):8}{times:8}{jobs:8}{violations:12}{ended}{again}")
     return "\n".join(lines)
+
+
+def _middle_and_most(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):12.2f}{max(seconds):8.2f}" if seconds else ""
 
 
 if __name__ == "__main__":

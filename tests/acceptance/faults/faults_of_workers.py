@@ -55,7 +55,7 @@ def child_paused(scene: Scene) -> None:
 
 @fault()
 def supervisor_paused(scene: Scene) -> None:
-    """SIGSTOP for a supervisor beyond the limit: its children work on and are robbed, then SIGCONT."""
+    """SIGSTOP for a supervisor beyond the limit: its children begin nothing more and are robbed, then SIGCONT."""
     scene.fleet.pause_a_supervisor()
 
 
@@ -95,14 +95,14 @@ def poisoned(scene: Scene) -> None:
 @fault()
 def interpreter_held(scene: Scene) -> None:
     """A job keeps its whole process from doing anything for longer than the limit: nobody is declared dead for it."""
-    (job,) = scene.load.commit([hold_the_interpreter.request(1.5 * LIMIT)])
+    (job,) = scene.load.commit([hold_the_interpreter.using(max_stalls=NEVER_TOO_OFTEN).request(1.5 * LIMIT)])
     wait_until(lambda: Job.objects.get(pk=job.pk).is_finished)
 
 
 @fault()
 def bodies_beyond_the_limit(scene: Scene) -> None:
     """Jobs that take much longer than a worker may be silent are left alone while it beats."""
-    jobs = scene.load.commit([plain.request(2.5 * LIMIT) for _ in range(2)])
+    jobs = scene.load.commit([plain.using(max_stalls=NEVER_TOO_OFTEN).request(2.5 * LIMIT) for _ in range(2)])
     wait_until(lambda: all(Job.objects.get(pk=job.pk).is_finished for job in jobs))
 
 

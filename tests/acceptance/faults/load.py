@@ -80,14 +80,14 @@ class Load:
         self.committed |= {job.pk for job in jobs}
         return jobs
 
-    def enqueue_steadily(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+    def enqueue_steadily(self, condition: Callable[[], bool]) -> None:
         """Enqueue a few again and again until something is so."""
 
         def step() -> bool:
             self.enqueue(2)
             return condition()
 
-        wait_until(step, seconds)
+        wait_until(step)
 
     def jobs(self) -> "Iterator[Job]":
         yield from Job.objects.filter(pk__gte=self._first).order_by("pk")

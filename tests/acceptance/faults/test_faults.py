@@ -1,13 +1,12 @@
-"""Each fault once, on private servers of this run's kind of database, with the invariants checked after each.
+"""The short set: each fault once, on private servers of this run's kind of database, the invariants checked after each.
 
-    DJANGO_JOBS_FAULTS          anything: run them; they take minutes, and a machine that has nothing else to do
-    DJANGO_JOBS_FAULTS_SEED     the seed of an earlier run, which a failed test prints
+    DJANGO_JOBS_FAULTS=1 pytest --numprocesses=4 tests/acceptance/faults/test_faults.py
 
-The long run is a command: python -m tests.acceptance.faults --trials 1000
+The seed is the one that stands at the head of the run; `--randomly-seed` gives it again. The long run is a command:
+python -m tests.acceptance.faults --trials 1000
 """
 
 import os
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +24,6 @@ pytestmark = [
 ]
 
 KIND = {"mysql": "mariadb"}.get(connection.vendor, connection.vendor)
-SEED = int(os.environ.get("DJANGO_JOBS_FAULTS_SEED", random.randrange(1_000_000)))
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +34,9 @@ def trials(django_db_blocker: Any) -> Iterator[Trials]:
 
 
 @pytest.mark.parametrize("fault", chosen([], KIND), ids=lambda fault: fault.name)
-def test_nothing_is_lost_doubled_or_left_behind(fault: Fault, trials: Trials):
-    print(f"To have it again: python -m tests.acceptance.faults --database {KIND} --fault {fault.name} --seed {SEED}")
-    report = trials.run(fault, SEED)
+def test_nothing_is_lost_doubled_or_left_behind(fault: Fault, trials: Trials, pytestconfig: pytest.Config):
+    seed = pytestconfig.getoption("randomly_seed")
+    print(f"To have it again: python -m tests.acceptance.faults --database {KIND} --fault {fault.name} --seed {seed}")
+    report = trials.run(fault, seed)
     print(report.said)
     assert not report.violations, "\n".join(report.violations)

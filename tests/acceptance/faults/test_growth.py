@@ -3,7 +3,7 @@
 import pytest
 
 from django_jobs import enqueue_many
-from tests.acceptance.faults.growth import MOST_BYTES, Size, growth, size_of
+from tests.acceptance.faults.growth import LATE_CONNECTIONS, MOST_BYTES, Size, growth, size_of
 from tests.conftest import StartWorkers
 from tests.project.jobs import add
 from tests.worker.watching import all_successful, living_workers
@@ -13,7 +13,7 @@ FEW = 300
 
 def test_what_grows_is_told():
     small = Size(jobs=1, memory=0, descriptors=5, threads=5)
-    large = Size(jobs=2, memory=MOST_BYTES + 1, descriptors=6, threads=6)
+    large = Size(jobs=2, memory=MOST_BYTES + 1, descriptors=6 + LATE_CONNECTIONS, threads=6)
     assert growth("worker", [small, small]) == []
     assert len(growth("worker", [small, large])) == 3
 

@@ -2,7 +2,7 @@
 
 import random
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,6 +14,7 @@ from django.db import connection
 
 from django_jobs.states import ENDED
 from tests.acceptance.faults import faults_of_database, faults_of_people, faults_of_redis, faults_of_workers
+from tests.acceptance.faults.effects import Run
 from tests.acceptance.faults.invariants import violations
 from tests.acceptance.faults.load import Load
 from tests.acceptance.faults.scene import FAULTS, Fault, Scene
@@ -24,21 +25,23 @@ from tests.waiting import wait_until
 MODULES = (faults_of_workers, faults_of_redis, faults_of_database, faults_of_people)
 JOBS_BEFORE = 24
 # Births and connections in vain are tried again ever more rarely; and the machine may be busy.
-END_SECONDS = 90
-CLEAN_SECONDS = 20
+END_SECONDS = 300
+CLEAN_SECONDS = 60
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
     """What came of a trial. `times`: how often the fault happened in it.
 
-    `recovery_seconds`: from the end of the fault until all jobs had ended.
+    `restart_seconds`: from a kill until each job that it cut off began again. `recovery_seconds`: from the end of the
+    fault until all jobs had ended.
     """
 
     fault: str
     seed: int
     times: int = 1
     jobs: int = 0
+    restart_seconds: list[float] = field(default_factory=list)
     recovery_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
     # What the workers said, where something was violated.
@@ -86,6 +89,7 @@ class Trials:
         load = Load(stage, chance)
         load.enqueue(jobs)
         scene = Scene(stage, load, chance)
+        kills_before = len(stage.fleet.killed_at)
         fault.act(scene)
         report.times = scene.times
         over_at = monotonic()
@@ -93,6 +97,7 @@ class Trials:
         report.recovery_seconds = monotonic() - over_at
         history = load.history(_left_after_a_while(stage))
         report.jobs = len(history.rows)
+        report.restart_seconds = restarts_after(stage.fleet.killed_at[kills_before:], history.runs)
         report.violations = violations(history) + self._changed_since()
         load.ended_before = {id: row for id, row in history.rows.items() if row.state in ENDED}
         load.forget_older()
@@ -113,6 +118,18 @@ class Trials:
         stage, self._stage, self._last = self._stage, None, None
         if stage is not None:
             stage.__exit__(None, None, None)
+
+
+def restarts_after(kills: Sequence[float], runs: Sequence[Run]) -> list[float]:
+    """Return for each body that was cut off how long after the kill the job began again."""
+    found = []
+    for cut in (run for run in runs if run.ended is None):
+        again = [run.began for run in runs if run.job == cut.job and run.start > cut.start]
+        # The first kill after it began: a later one hit others.
+        killed = [at for at in kills if at >= cut.began]
+        if again and killed:
+            found.append(min(again) - min(killed))
+    return found
 
 
 def _left_after_a_while(stage: Stage) -> set[str]:

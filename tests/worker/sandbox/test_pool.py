@@ -42,8 +42,9 @@ class Hall:
     """Pools, and what came of the claims that they were given."""
 
     def __init__(self, board: Board) -> None:
+        self.holds = True
         self._done: queue.SimpleQueue[Ended] = queue.SimpleQueue()
-        self.pools = Pools(CONCURRENCY, board, self._done.put)
+        self.pools = Pools(CONCURRENCY, board, self._done.put, lambda claim: self.holds)
 
     def run(self, *claims: Claim) -> list[Ended]:
         """Run claims side by side and return what came of them, in order."""
@@ -188,6 +189,26 @@ def test_when_no_process_can_be_started_jobs_go_back_untouched_and_that_is_said_
     assert "No module named 'tests.project.no_such_module'" in said
     monkeypatch.setenv("DJANGO_JOBS_TEST_IMPORTS", KNOWN)
     assert hall.pid() == hall.pid()
+
+
+def test_while_no_other_can_be_started_those_that_are_there_are_used(
+    hall: Hall, moved_clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+):
+    first = hall.pid()
+    monkeypatch.setenv("DJANGO_JOBS_TEST_IMPORTS", "tests.project.no_such_module")
+    outcomes = [each.outcome for each in hall.run(claim(sleep_on, 2), claim(sleep_on, 2))]
+    assert GivenBack() in outcomes
+    # The clock stands still, so nothing is tried again.
+    assert hall.pools.runnable([where.name]) == [where.name]
+    assert hall.pid() == first
+
+
+def test_no_body_begins_of_a_claim_that_may_be_lost_and_the_process_stays(hall: Hall):
+    first = hall.pid()
+    hall.holds = False
+    assert hall.run(claim(where))[0].outcome == GivenBack()
+    hall.holds = True
+    assert hall.pid() == first
 
 
 def test_what_nobody_needs_for_long_is_ended(hall: Hall, monkeypatch: pytest.MonkeyPatch):
