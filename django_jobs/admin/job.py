@@ -77,10 +77,13 @@ class JobAdmin(ReadOnlyAdmin):
     # The page
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
-        if obj is not None and obj.state == State.RUNNING and obj.cancel_requested:
-            state.append("shown_cancel")
-        call = [(_("Call"), {"fields": ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]})]
+        state = [
+            ("phase", "shown_attempt", "priority", "age", "duration"),
+            *(["error"] if obj.error else []),
+            ("shown_queue", "shown_worker"),
+            *(["shown_cancel"] if obj.state == State.RUNNING and obj.cancel_requested else []),
+        ]
+        call = [(_("Call"), {"fields": ["shown_arguments", ("shown_result", "shown_metadata", "shown_headers")]})]
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at"),
