@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
+from django.template.defaultfilters import pluralize
 
 import django_jobs
 from django_jobs.checks import check_worker
@@ -96,7 +97,8 @@ class Command(BaseCommand):
             supervisor = Supervisor(plan, listeners)
             supervisor.run()
         if plan.burst:
-            self.stdout.write(f"{supervisor.ended} attempts ended, {supervisor.failed} jobs failed.")
+            ended, failed = supervisor.ended, supervisor.failed
+            self.stdout.write(f"{ended} attempt{pluralize(ended)} ended, {failed} job{pluralize(failed)} failed.")
             self.stdout.flush()
         if options["fail_on_error"] and supervisor.failed:
             raise CommandError(f"{supervisor.failed} jobs failed.", returncode=1)
