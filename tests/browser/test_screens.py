@@ -20,6 +20,8 @@ SCREENS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": DESK, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
 }
+# Of a picture.
+LEAST_HEIGHT = 420
 # WCAG 2, level AA, for text of usual size.
 LEAST_CONTRAST = 4.5
 # Every text of ours with the contrast to the ground that is behind it.
@@ -71,7 +73,9 @@ def keep_picture(page, name):
     folder = os.environ.get("DJANGO_JOBS_SCREENSHOTS")
     if folder:
         size = page.viewport_size
-        # A window as high as the page: on a picture of more than the window the navigation stands somewhere in between.
+        # A window as high as the page: on a picture of more than the window the navigation stands somewhere in between,
+        # and on one of less there is empty ground.
+        page.set_viewport_size(size | {"height": LEAST_HEIGHT})
         page.set_viewport_size(size | {"height": page.evaluate("document.documentElement.scrollHeight")})
         page.screenshot(path=Path(folder) / f"{name}.png")
         page.set_viewport_size(size)
