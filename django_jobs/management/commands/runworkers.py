@@ -21,7 +21,7 @@ from django_jobs.conf import get_settings
 from django_jobs.definitions.registry import check_queue_name, queue_names
 from django_jobs.errors import JobsError, TransportError, WorkerError
 from django_jobs.lifecycle import workers
-from django_jobs.lifecycle.health import APP, pending_migrations
+from django_jobs.lifecycle.health import APP, migrate_command, pending_migrations
 from django_jobs.transports import get_transport
 from django_jobs.worker import systemd
 from django_jobs.worker.plan import Plan
@@ -148,7 +148,8 @@ class Command(BaseCommand):
         said = False
         while pending := _pending_migrations(using):
             if not said:
-                self.stdout.write(f"Waiting for migrations of {APP}: {', '.join(pending)}. Run: manage.py migrate")
+                waits = f"Waiting for migrations of {APP}: {', '.join(pending)}."
+                self.stdout.write(f"{waits} Run: {migrate_command(using)}")
                 self.stdout.flush()
                 said = True
             threading.Event().wait(1.0)
