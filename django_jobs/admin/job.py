@@ -77,12 +77,14 @@ class JobAdmin(ReadOnlyAdmin):
     # The page
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        state = [("phase", "shown_attempt", "priority", "age", "duration"), "error", ("shown_queue", "shown_worker")]
-        if obj is not None and obj.state == State.RUNNING and obj.cancel_requested:
-            state.append("shown_cancel")
-        call = ["shown_arguments", "shown_headers", "shown_result", "shown_metadata"]
-        if obj is not None and formatting.likeness(obj) is not None:
-            call.insert(1, "shown_likeness")
+        state = [
+            ("phase", "shown_attempt", "priority", "age", "duration"),
+            *(["error"] if obj.error else []),
+            ("shown_queue", "shown_worker"),
+            *(["shown_cancel"] if obj.state == State.RUNNING and obj.cancel_requested else []),
+        ]
+        arguments = ["shown_arguments", *(["shown_likeness"] if formatting.likeness(obj) is not None else [])]
+        call = [*arguments, ("shown_result", "shown_metadata", "shown_headers")]
         behind = [
             ("id", "name", "group"),
             ("run_after", "expires_at"),

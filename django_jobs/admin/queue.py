@@ -21,7 +21,9 @@ from django_jobs.conf import get_settings
 from django_jobs.definitions.durations import in_words
 from django_jobs.errors import InvalidOption
 from django_jobs.handles import QueueCounts, queues
+from django_jobs.lifecycle import workers
 from django_jobs.models import Queue
+from django_jobs.transitions.due import now
 
 
 @admin.register(Queue)
@@ -99,10 +101,16 @@ class QueueAdmin(ReadOnlyAdmin):
         self.message_user(request, told % {"queue": name}, messages.SUCCESS)
 
     def _rows(self, request: HttpRequest) -> list[dict[str, Any]]:
+        using = get_settings().DATABASE
         stored = {queue.name: queue for queue in self.get_queryset(request)}
-        return [_row(name, stored.get(name), counts) for name, counts in queues.counts().items()]
+        at_work, known = workers.at_work(using, now(using)), workers.known_queues(using)
+        return [
+            _row(name, stored.get(name), counts, is_served=bool(workers.serving(at_work, name, known)))
+            for name, counts in queues.counts().items()
+        ]
 
 
-def _row(name: str, queue: Queue | None, counts: QueueCounts) -> dict[str, Any]:
+def _row(name: str, queue: Queue | None, counts: QueueCounts, *, is_served: bool) -> dict[str, Any]:
     oldest = NOTHING if counts.oldest_age is None else in_words(counts.oldest_age)
-    return {"name": name, "queue": queue, "counts": counts, "oldest": oldest}
+    is_left_alone = counts.ready > 0 and not is_served
+    return {"name": name, "queue": queue, "counts": counts, "oldest": oldest, "is_left_alone": is_left_alone}

@@ -29,14 +29,11 @@ def _reasons(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
         yield _scheduled(job, now)
     if job.expires_at is not None and not job.starts:
         yield _expiring(job.expires_at, now)
-    if Queue.objects.using(get_settings().DATABASE).filter(name=job.queue_name, paused=True).exists():
-        yield format_html(
-            _('Its queue <a href="{page}">{queue}</a> is paused.'), page=queues_page, queue=job.queue_name
-        )
-    yield from _workers_missing(job, now)
+    obstacles = list(_obstacles(job, now, queues_page))
+    yield from obstacles
     if job.suspect:
         yield _("Workers died under it, so it starts alone, in a process of its own.")
-    if not job.is_scheduled(now):
+    if not obstacles and not job.is_scheduled(now):
         yield _("It is due, and starts as soon as a worker has room for it and all that comes before it.")
 
 
@@ -58,17 +55,33 @@ def _expiring(expires_at: datetime, now: datetime) -> str:
     }
 
 
-def _workers_missing(job: Job, now: datetime) -> Iterator[str]:
+def _obstacles(job: Job, now: datetime, queues_page: str) -> Iterator[str]:
+    """Say what has to be mended before the job can start."""
     using = get_settings().DATABASE
+    if Queue.objects.using(using).filter(name=job.queue_name, paused=True).exists():
+        yield format_html(
+            _('Its queue <a href="{page}">{queue}</a> is paused.'), page=queues_page, queue=job.queue_name
+        )
+    yield from _workers_missing(job, now, using)
+
+
+def _workers_missing(job: Job, now: datetime, using: str) -> Iterator[str]:
     at_work = workers.at_work(using, now)
-    serving = workers.serving(at_work, job.queue_name, workers.known_queues(using))
+    known = workers.known_queues(using)
+    serving = workers.serving(at_work, job.queue_name, known)
     if not at_work:
-        yield _("No worker is alive.")
+        yield _with_cure(_("No worker is alive."), "manage.py runworkers")
+    elif not serving and job.queue_name not in known:
+        yield _("No live worker serves its queue, and nothing declares it.")
     elif not serving:
-        yield _("No live worker serves its queue.")
+        yield _with_cure(_("No live worker serves its queue."), f"manage.py runworkers --queue {job.queue_name}")
     elif not any(workers.knows(each, job.name) for each in at_work):
         yield _("No live worker knows a job of this name.")
     elif not any(workers.knows(each, job.name) for each in serving):
         yield _("No live worker of its queue knows a job of this name.")
     elif all(each.quiet for each in serving):
-        yield _("Every live worker of its queue is quiet.")
+        yield _with_cure(_("Every live worker of its queue is quiet."), "manage.py jobworkers resume --all")
+
+
+def _with_cure(reason: str, command: str) -> str:
+    return format_html("{} <code>{}</code>", reason, command)

@@ -129,6 +129,8 @@ def _moment(value: object, what: str) -> datetime | float:
         return value
     if isinstance(value, timedelta) and value < timedelta(0):
         return 0.0
+    if not isinstance(value, timedelta | int | float):
+        raise InvalidOption(f"{what} must be a datetime, a timedelta or seconds, not {value!r}.")
     return seconds(value, option=what)
 
 

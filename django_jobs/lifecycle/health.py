@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from django.core.checks import ERROR, run_checks
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as AnyDatabaseError
-from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from django_jobs import clock
@@ -45,6 +45,11 @@ def examine(late_seconds: float = LATE_SECONDS) -> Iterator[Finding]:
             yield from _jobs(using, timedelta(seconds=late_seconds))
     except AnyDatabaseError as error:
         yield _away(using, error)
+
+
+def migrate_command(using: str) -> str:
+    """Return the command that makes our tables where the jobs are."""
+    return f"manage.py migrate {APP}" + ("" if using == DEFAULT_DB_ALIAS else f" --database {using}")
 
 
 def pending_migrations(using: str) -> list[str]:
@@ -118,7 +123,7 @@ def _migrations(using: str) -> Finding:
     if not pending:
         return Finding(part="migrations", status=Status.OK, told="all are applied", facts=facts)
     told = f"not applied: {', '.join(pending)}"
-    advice = f"Run: manage.py migrate {APP}" + ("" if using == "default" else f" --database {using}")
+    advice = f"Run: {migrate_command(using)}"
     return Finding(part="migrations", status=Status.FAILED, told=told, advice=advice, facts=facts)
 
 

@@ -28,10 +28,21 @@ def test_a_queue_shows_its_living_jobs(admin_client):
     rows.put(State.RUNNING, queue_name="mail")
     rows.put(State.FAILED, queue_name="mail")
     rows.put()
+    rows.worker(queues=["mail"])
     response = admin_client.get(QUEUES)
     counts = row(response, "mail")["counts"]
     assert (counts.ready, counts.scheduled, counts.running, counts.blocked) == (1, 1, 1, 0)
     assert ["mail", "Open", "1", "1", "1", "0", "1 min 0 s", "PauseDrain…Clean…Obliterate…"] in Page(response).cells
+
+
+def test_a_queue_with_work_that_nobody_serves_says_so(admin_client):
+    rows.put(queue_name="mail")
+    rows.put(State.RUNNING, queue_name="images")
+    rows.worker(queues=["default"])
+    rows.worker(queues=["mail"], dead_at=rows.now(), died=True)
+    states = {name: state for name, state, *_ in Page(admin_client.get(QUEUES)).cells}
+    assert states["mail"] == "No worker"
+    assert states["images"] == states["default"] == "Open"
 
 
 def test_queues_are_shown_that_have_no_row_and_no_job_or_no_declaration(admin_client, settings):

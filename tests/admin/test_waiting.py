@@ -74,35 +74,38 @@ def test_a_paused_queue_is_named_and_linked(admin_client):
     Queue.objects.create(name="default", paused=True, paused_at=rows.now())
     page = Page(admin_client.get(job_page(rows.put())))
     assert "Its queue default is paused." in page.text
+    assert DUE not in page.text
     assert page.links().count(f"{QUEUES}#queue-default") == 2
 
 
 def test_without_a_live_worker_it_says_so(reasons):
     serve(dead_at=rows.now(), died=True)
     serve(beat_at=rows.now() - rows.HOUR)
-    assert reasons(rows.put())[0] == "No worker is alive."
+    assert reasons(rows.put()) == ["No worker is alive. <code>manage.py runworkers</code>"]
 
 
 def test_a_queue_that_nobody_serves_is_told(reasons):
     serve(queues=["mail"])
-    assert reasons(rows.put())[0] == "No live worker serves its queue."
+    told = "No live worker serves its queue. <code>manage.py runworkers --queue default</code>"
+    assert reasons(rows.put()) == [told]
 
 
 def test_a_worker_without_queues_serves_those_that_are_declared(reasons):
     serve(queues=[])
     assert reasons(rows.put()) == [DUE]
-    assert reasons(rows.put(queue_name="undeclared"))[0] == "No live worker serves its queue."
+    told = "No live worker serves its queue, and nothing declares it."
+    assert reasons(rows.put(queue_name="undeclared")) == [told]
 
 
 def test_a_name_that_nobody_knows_is_told(reasons):
     serve(names=["other"])
-    assert reasons(rows.put())[0] == "No live worker knows a job of this name."
+    assert reasons(rows.put()) == ["No live worker knows a job of this name."]
 
 
 def test_a_name_that_only_workers_of_other_queues_know_is_told(reasons):
     serve(names=["other"])
     serve(queues=["mail"])
-    assert reasons(rows.put())[0] == "No live worker of its queue knows a job of this name."
+    assert reasons(rows.put()) == ["No live worker of its queue knows a job of this name."]
 
 
 @pytest.mark.parametrize("gone", [None, 0.1], ids=["holds a job", "is between two"])
@@ -165,6 +168,8 @@ def test_a_job_that_runs_tells_since_when(admin_client):
 
 def test_workers_that_are_quiet_take_nothing(reasons):
     serve(quiet=True)
-    assert reasons(rows.put())[0] == "Every live worker of its queue is quiet."
+    assert reasons(rows.put()) == [
+        "Every live worker of its queue is quiet. <code>manage.py jobworkers resume --all</code>"
+    ]
     serve()
     assert "quiet" not in reasons(rows.put())[0]

@@ -48,7 +48,8 @@ def set_up() -> Job:
     _attempts(failed)
     _put(State.READY, "shop.reports.monthly", 170)
     _put(State.READY, "shop.search.index", 130, later=3600)
-    _put(State.READY, "shop.mail.send_receipt", 95, later=25, attempt=1, max_attempts=5)
+    busy = "SMTPServerDisconnected: Connection unexpectedly closed"
+    _put(State.READY, "shop.mail.send_receipt", 95, later=25, attempt=1, max_attempts=5, error=busy)
     _put(State.RUNNING, "shop.images.resize", 45, owner=first)
     _put(State.RUNNING, "shop.mail.send_receipt", 12, owner=second)
     return failed
@@ -65,7 +66,7 @@ def _attempts(job: Job) -> None:
             worker=job.owner,
             started_at=start,
             finished_at=end,
-            outcome="retry" if number < 3 else "failed",
+            outcome="retrying" if number < 3 else "failed",
             error_class="builtins.ConnectionRefusedError",
             message=MESSAGE,
             traceback=TRACEBACK,
@@ -74,7 +75,7 @@ def _attempts(job: Job) -> None:
 
 
 def _worker(host: str, pid: int, queues: list[str], **fields: Any) -> UUID:
-    fields |= {"version": "1.4.0", "queues": queues, "names": list(NAMES), "concurrency": 10}
+    fields |= {"version": "0.1.0", "queues": queues, "names": list(NAMES), "concurrency": 10}
     return rows.worker(host=host, pid=pid, **fields)
 
 

@@ -104,7 +104,7 @@ NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
         ("priority", True, "not True."),
         ("priority", "high", "not 'high'."),
         ("lifo", 1, "lifo must be True or False, not 1."),
-        ("run_after", "tomorrow", "run_after must be seconds or a timedelta, not 'tomorrow'."),
+        ("run_after", "tomorrow", "run_after must be a datetime, a timedelta or seconds, not 'tomorrow'."),
         ("run_after", -1, "not -1."),
         ("run_after", float("nan"), "not nan."),
         ("run_after", float("inf"), "not inf."),

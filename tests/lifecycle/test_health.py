@@ -107,6 +107,10 @@ def test_a_missing_migration_leaves_all_open(living):
     assert (last.facts["pending"], last.advice) == (["0001_initial"], "Run: manage.py migrate django_jobs")
 
 
+def test_the_command_that_migrates_names_a_database_of_the_jobs_own():
+    assert health.migrate_command("jobs") == "manage.py migrate django_jobs --database jobs"
+
+
 def test_a_database_that_is_away_leaves_all_open(living):
     with connection.execute_wrapper(refuse):
         *_, last = examine()

@@ -43,7 +43,7 @@ def test_a_burst_runs_retries_and_keeps_every_failed_attempt_with_its_traceback(
     assert f"Job {failing.pk} (tests.project.jobs.fail) failed after 1 of 1 attempts" in output
     assert "Traceback (most recent call last):" in output
     assert "raise ValueError(message)\nValueError: No such order." in output
-    assert "4 attempts ended, 1 jobs failed." in output
+    assert "4 attempts ended, 1 job failed." in output
 
 
 def test_failed_jobs_leave_the_status_of_a_burst_alone_unless_it_is_asked_for(start_workers: StartWorkers):

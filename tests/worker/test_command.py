@@ -69,7 +69,7 @@ def test_what_was_mistyped_is_said_before_anything_starts(arguments: list[str], 
 def test_a_worker_waits_for_migrations_and_says_so(start_workers: StartWorkers, tmp_path: Path):
     empty = {"DJANGO_JOBS_TEST_DATABASE": f"sqlite://{tmp_path}/empty.sqlite3"}
     workers = start_workers("--burst", environment=empty)
-    wait_until(lambda: "Waiting for migrations of django_jobs: 0001_initial" in workers.output())
+    wait_until(lambda: "0001_initial. Run: manage.py migrate django_jobs\n" in workers.output())
     assert workers.process.poll() is None
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],

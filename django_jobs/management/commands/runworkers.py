@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
+from django.template.defaultfilters import pluralize
 
 import django_jobs
 from django_jobs.checks import check_worker
@@ -20,7 +21,7 @@ from django_jobs.conf import get_settings
 from django_jobs.definitions.registry import check_queue_name, queue_names
 from django_jobs.errors import JobsError, TransportError, WorkerError
 from django_jobs.lifecycle import workers
-from django_jobs.lifecycle.health import APP, pending_migrations
+from django_jobs.lifecycle.health import APP, migrate_command, pending_migrations
 from django_jobs.transports import get_transport
 from django_jobs.worker import systemd
 from django_jobs.worker.plan import Plan
@@ -96,7 +97,8 @@ class Command(BaseCommand):
             supervisor = Supervisor(plan, listeners)
             supervisor.run()
         if plan.burst:
-            self.stdout.write(f"{supervisor.ended} attempts ended, {supervisor.failed} jobs failed.")
+            ended, failed = supervisor.ended, supervisor.failed
+            self.stdout.write(f"{ended} attempt{pluralize(ended)} ended, {failed} job{pluralize(failed)} failed.")
             self.stdout.flush()
         if options["fail_on_error"] and supervisor.failed:
             raise CommandError(f"{supervisor.failed} jobs failed.", returncode=1)
@@ -146,7 +148,8 @@ class Command(BaseCommand):
         said = False
         while pending := _pending_migrations(using):
             if not said:
-                self.stdout.write(f"Waiting for migrations of {APP}: {', '.join(pending)}. Run: manage.py migrate")
+                waits = f"Waiting for migrations of {APP}: {', '.join(pending)}."
+                self.stdout.write(f"{waits} Run: {migrate_command(using)}")
                 self.stdout.flush()
                 said = True
             threading.Event().wait(1.0)
