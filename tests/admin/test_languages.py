@@ -16,7 +16,7 @@ SPOKEN = ("alt", "aria-label", "placeholder", "title")
 DATA = "samples.note default mail here admin customer args kwargs builtins.ValueError ValueError min ms True False"
 DATA += " Catalogue Distributions Source files Id"
 # Words of ours that the language has too.
-SHARED = {"de": "Jobs Name Sandbox Starts Version Worker", "fr": "Action Version Worker Workers workers"}
+SHARED = {"de": "Jobs Name Sandbox Sandboxes Starts Version Worker", "fr": "Action Version Worker Workers workers"}
 IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What is not translated yet in Django itself is not our business.
 OF_DJANGO = [each.read_text() for each in Path(django.__file__).parent.rglob("locale/en/LC_MESSAGES/django.po")]
