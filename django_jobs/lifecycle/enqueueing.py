@@ -19,6 +19,7 @@ from django_jobs.definitions.arguments import (
     encode_call,
     encode_headers,
     key_digest,
+    shown,
 )
 from django_jobs.definitions.batches import likeness
 from django_jobs.definitions.identifiers import uuid7s
@@ -29,7 +30,7 @@ from django_jobs.definitions.redaction import shown_call
 from django_jobs.definitions.registry import JobSpec
 from django_jobs.definitions.requests import JobRequest, ResolvedOptions, deduplication_key_of, key_of, resolve
 from django_jobs.definitions.retries import to_text
-from django_jobs.errors import EnqueueRace, IdempotencyConflict
+from django_jobs.errors import EnqueueRace, IdempotencyConflict, InvalidArguments
 from django_jobs.lifecycle.deduplicating import store_deduplicated
 from django_jobs.lifecycle.dispatching import bells_of_new, ring_on_commit
 from django_jobs.middleware import before_enqueue
@@ -58,7 +59,8 @@ def enqueue(request: JobRequest) -> Job[Any]:
 def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
     """Store any number of jobs of any queues, all or none, and return their rows in order.
 
-    The iterable is read in chunks, so it may be longer than memory should hold at once as arguments.
+    The iterable is read in chunks, so it may be longer than memory should hold at once as arguments. Raises
+    InvalidArguments for what is no request, and what `enqueue` raises.
     """
     using = get_settings().DATABASE
 
@@ -213,6 +215,11 @@ def _shown(job: Job) -> str:
 def _chunks(requests: Iterable[JobRequest]) -> Iterable[list[JobRequest]]:
     chunk: list[JobRequest] = []
     for request in requests:
+        if not isinstance(request, JobRequest):
+            raise InvalidArguments(
+                f"enqueue_many() takes requests, which the handle of a job makes: send_mail.request(7). "
+                f"Not {shown(request)}."
+            )
         chunk.append(request)
         if len(chunk) == CHUNK:
             yield chunk

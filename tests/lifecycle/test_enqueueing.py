@@ -196,6 +196,12 @@ def test_a_bulk_reads_its_iterable_in_chunks():
     assert stored_meanwhile == [0, 0, 1000, 1000, 2000]
 
 
+def test_what_is_no_request_is_refused_with_how_to_make_one():
+    with pytest.raises(InvalidArguments, match=r"takes requests.*request\(7\)\. Not"):
+        enqueue_many([note])
+    assert not Job.objects.exists()
+
+
 def test_a_bulk_of_nothing_is_nothing():
     assert enqueue_many([]) == []
 
