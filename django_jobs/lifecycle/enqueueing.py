@@ -217,7 +217,7 @@ def _chunks(requests: Iterable[JobRequest]) -> Iterable[list[JobRequest]]:
     for request in requests:
         if not isinstance(request, JobRequest):
             raise InvalidArguments(
-                f"enqueue_many() takes requests, which the handle of a job makes: send_mail.request(7). "
+                "enqueue_many() takes requests, which the handle of a job makes: send_mail.request(7). "
                 f"Not {shown(request)}."
             )
         chunk.append(request)

@@ -198,7 +198,7 @@ def test_a_bulk_reads_its_iterable_in_chunks():
 
 def test_what_is_no_request_is_refused_with_how_to_make_one():
     with pytest.raises(InvalidArguments, match=r"takes requests.*request\(7\)\. Not"):
-        enqueue_many([note])
+        enqueue_many([note])  # type: ignore[list-item]
     assert not Job.objects.exists()
 
 
