@@ -10,12 +10,14 @@ from tests.benchmarks.environments import HERE
 from tests.benchmarks.summary import Figure, Summary
 from tests.benchmarks.systems import BARE, BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, SYSTEMS, System
 from tests.benchmarks.targets import TARGETS
-from tests.benchmarks.workloads import BULK, DRAINS, ENQUEUE, FULL, TRANSACTION, Workload
+from tests.benchmarks.workloads import BULK, DRAINS, ENQUEUE, FULL, PROFILES, TRANSACTION, Workload
 
 DOCS = HERE.parents[1] / "docs"
 NOTHING = "-"
 # In a requirements file, what follows is pinned but was not asked for.
 BROUGHT = "# What they bring:"
+# What has less of the CPU is not named in a profile.
+LEAST_SHARE = 0.02
 LIMITED = (ENQUEUE, BULK, TRANSACTION, *DRAINS)
 # Beside rates, what a drained job makes the servers do.
 COSTS = ("commits", "SQL statements", "row writes", "WAL bytes", "WAL syncs", "Redis commands", "Redis reads")
@@ -33,6 +35,7 @@ def text(results: dict[str, Any]) -> str:
         ("Drain, jobs a second", _drains(summary)),
         ("What one drained job costs", _costs(summary)),
         ("Backlogs", _backlogs(summary)),
+        ("Profile", _profiles(summary)),
         ("Versions", _versions(results)),
         ("What failed", _failures(summary)),
     )
@@ -135,6 +138,18 @@ def _backlogs(summary: Summary) -> str:
                     without = _number(summary.value(system.key, workload.key, "without"))
                     rows.append((workload.title, system.title, f"{rate:,.0f}", without, f"{ratio:.2f}"))
     return _table(("workload", "system", "jobs/s", "without it", "ratio"), rows)
+
+
+def _profiles(summary: Summary) -> str:
+    """Show whose code has the CPU of a process of ours, as a sampling profiler sees it, and where it only waits."""
+    rows = []
+    for workload in PROFILES:
+        if found := summary.details(OURS, workload.key):
+            total = sum(found.values())
+            shares = sorted(found.items(), key=lambda each: -each[1])
+            parts = ", ".join(f"{part} {value / total:.0%}" for part, value in shares if value >= LEAST_SHARE * total)
+            rows.append((workload.title, _number(total), parts))
+    return _table(("what", "CPU us", "of it"), rows)
 
 
 def _versions(results: dict[str, Any]) -> str:

@@ -46,6 +46,10 @@ class Remote:
             raise RuntimeError(f"{self.system.key}: {verb!r} failed: {reply['error']}")
         return reply["answer"]
 
+    @property
+    def pid(self) -> int:
+        return (self._process or self._start()).pid
+
     def close(self) -> None:
         """End the process, so that the servers count all that it did; the next question starts another."""
         process, self._process = self._process, None

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.benchmarks.ledger import Ledger, Records, microseconds_between, moment
 from tests.benchmarks.processes import cpu_seconds, family, memory_megabytes, started
+from tests.benchmarks.profiling import profiled
 from tests.benchmarks.remote import Remote
 from tests.benchmarks.stores import Counts, Stores
 from tests.benchmarks.systems import System
@@ -21,6 +22,8 @@ CHUNK = 1_000
 # Beside this many finished jobs is measured how pruning weighs on the worker.
 FINISHED_ROWS = 1_000_000
 WARM_UP, PACE_SECONDS = 20, 0.01
+# So many jobs at the beginning and at the end are not looked into.
+PROFILE_MARGIN = 2_000
 LONGEST_DRAIN_SECONDS = 180.0
 
 BARE_DJANGO = """
@@ -216,6 +219,38 @@ class Runner:
         self._clear()
         base, rate = rates
         return rate, {"without": base, "ratio": rate / base, "pruned meanwhile": float(pruned)}
+
+    def _profile(self, workload: Workload) -> tuple[float, Counts]:
+        """Return the CPU microseconds that a process of ours has for a job, and in the details those of its parts."""
+        count = workload.count(self.system)
+        self._clear()
+        if workload.key == "profile-drain":
+            self._fill("empty", count)
+            with self._worker(workload.processes, workload.concurrency) as pids:
+                self._wait(lambda: len(self.ledger) >= PROFILE_MARGIN, "the first jobs")
+                busiest = max(family(pids) - set(pids), key=lambda pid: cpu_seconds([pid]))
+                details = profiled(self._profiler, busiest, lambda: self._drained_until(count - PROFILE_MARGIN))
+        else:
+            act = {"profile-enqueue": self._enqueue_one_by_one, "profile-bulk": self._fill_all}[workload.key]
+            details = profiled(self._profiler, self.remote.pid, lambda: act(count))
+        return sum(details.values()), details
+
+    def _drained_until(self, count: int) -> int:
+        before = len(self.ledger)
+        self._wait(lambda: len(self.ledger) >= count, "the last job that is looked at")
+        return len(self.ledger) - before
+
+    def _enqueue_one_by_one(self, count: int) -> int:
+        self.remote.ask("enqueue", body="empty", first=0, count=count)
+        return count
+
+    def _fill_all(self, count: int) -> int:
+        self._fill("empty", count)
+        return count
+
+    @property
+    def _profiler(self) -> Path:
+        return Path(self.remote.command[0]).with_name("py-spy")
 
     def _rate_of_all(self, workload: Workload) -> float:
         """Return the rate until the last body: to count millions of records would take longer than they do."""

@@ -35,6 +35,11 @@ class Summary:
         found = self.figure(system, workload, detail)
         return None if found is None else found.median
 
+    def details(self, system: str, workload: str) -> dict[str, float]:
+        """Return all details of the first measurement of a workload; empty where it was not measured."""
+        found = self._measurements.get((system, workload), [])
+        return dict(found[0]["details"]) if found else {}
+
     def best_drain(self, system: str, processes: int) -> tuple[str, Figure] | None:
         """Return the concurrency at which a system drained fastest, as a workload's key, and how fast that was."""
         prefix = f"drain-{processes}x"

@@ -114,6 +114,15 @@ PRUNED = Workload(
     systems=(OURS,),
     once=True,
 )
+# Of what kind is the workload that is looked into, and of how many jobs.
+PROFILES = tuple(
+    Workload(key=f"profile-{looked_at}", title=title, kind="profile", unit="us", jobs=jobs, systems=(OURS,), once=True)
+    for looked_at, title, jobs in (
+        ("enqueue", "one enqueue", 5_000),
+        ("bulk", "one job of a bulk", 100_000),
+        ("drain", "one drained job", 60_000),
+    )
+)
 
 FULL = (
     ENQUEUE,
@@ -130,6 +139,7 @@ FULL = (
     *BACKLOGS,
     FINISHED,
     PRUNED,
+    *PROFILES,
 )
 
 
