@@ -310,8 +310,8 @@ class Simulation:
         now = f"{self._database.time.now():%Y-%m-%d %H:%M:%S.%f}"
         self._database.query(
             "INSERT INTO django_jobs_worker (id, host, pid, supervisor_pid, version, queues, names, concurrency, "
-            "quiet, asked_to, started_at, beat_at, dead_at, died) "
-            "VALUES (?, 'here', 1, 1, '', '[]', '[]', 1, 0, '', ?, ?, NULL, 0)",
+            "sandboxes, quiet, asked_to, started_at, beat_at, dead_at, died) "
+            "VALUES (?, 'here', 1, 1, '', '[]', '[]', 1, '[]', 0, '', ?, ?, NULL, 0)",
             worker.id.hex,
             now,
             now,
