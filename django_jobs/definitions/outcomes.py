@@ -50,7 +50,7 @@ class ErrorReport:
         return (f"{name}: {line}" if line else name)[:500]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Written:
     """A row as it is after its attempt was written down."""
 
@@ -62,7 +62,7 @@ class Written:
     given_back: bytes | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Succeeded:
     """The body returned; `result` is JSON text, None for None. `row`: written already, together with the body."""
 
@@ -109,7 +109,7 @@ class GivenBack:
 Outcome = Succeeded | Failed | Retried | Snoozed | Stopped | GivenBack
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ended:
     """An attempt that is over: who may write it down, what it came to, when its body ran (worker's monotonic time)."""
 

@@ -85,9 +85,13 @@ class Desk:
             self._riders.discard((claim.id, claim.fence))
 
     def appetite(self) -> int:
-        """How many ids to take now: the room, and more while most of what the transport hands out is stale."""
-        room = self.room()
-        return max(room, self._tries) if room > 0 else 0
+        """How many ids to take now: the room, and more while most of what the transport hands out is stale.
+
+        For a few places nobody asks the transport, while there is work in hand for longer than the answer takes.
+        """
+        room, capacity = self.room(), self.capacity
+        least = 1 if capacity == self.concurrency else capacity // 4
+        return max(room, self._tries) if room >= least else 0
 
     def learn_yield(self, taken: int, claimed: int) -> None:
         """Learn how many of the ids taken could be claimed: after a mass removal most are stale, for a while."""

@@ -35,6 +35,24 @@ def test_short_jobs_are_fetched_ahead_as_many_as_fill_the_round_trip():
     assert desk.capacity == MOST_IN_HAND
 
 
+def test_a_few_places_are_worth_no_question_while_there_is_work_in_hand():
+    desk = Desk(5)
+    desk.learn(seconds=1.0, bodies=100)
+    held = [claim(note) for _ in range(desk.capacity - 10)]
+    desk.hold(held)
+    assert (desk.room(), desk.appetite()) == (10, 0)
+    for each in held[:15]:
+        desk.put_ended(Ended(each, GivenBack(), 0.0, 0.0))
+    assert (desk.room(), desk.appetite()) == (25, 25)
+
+
+def test_of_long_jobs_each_place_is_worth_a_question():
+    desk = Desk(5)
+    desk.learn(seconds=60.0, bodies=1)
+    desk.hold([claim(note) for _ in range(4)])
+    assert desk.appetite() == 1
+
+
 def test_long_jobs_are_not_fetched_ahead():
     desk = Desk(5)
     desk.learn(seconds=0.1, bodies=100)
