@@ -8,9 +8,9 @@ from typing import Any
 from tests.benchmarks.chart import draw
 from tests.benchmarks.environments import HERE
 from tests.benchmarks.summary import Figure, Summary
-from tests.benchmarks.systems import BARE, BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, SYSTEMS, System
+from tests.benchmarks.systems import BARE, BARE_BELL, BULLMQ_POSTGRESQL, BULLMQ_REDIS, OURS, SYSTEMS, System
 from tests.benchmarks.targets import TARGETS
-from tests.benchmarks.workloads import BULK, DRAINS, ENQUEUE, FULL, PROFILES, TRANSACTION, Workload
+from tests.benchmarks.workloads import BULK, DRAINS, ENQUEUE, FULL, LATENCY, PROFILES, TRANSACTION, Workload
 
 DOCS = HERE.parents[1] / "docs"
 NOTHING = "-"
@@ -81,8 +81,12 @@ def _limits(summary: Summary) -> str:
             continue
         others = [summary.value(key, workload.key) for key in (BULLMQ_REDIS, BULLMQ_POSTGRESQL)]
         shares = [NOTHING if each is None else f"{each / limit:.2f}" for each in (ours, *others)]
-        rows.append((workload.title, f"{limit:,.0f}", *shares))
-    names = ("what", "psycopg alone, jobs/s", "django_jobs", "BullMQ on Redis", "BullMQ on PostgreSQL")
+        rows.append((f"{workload.title}, jobs/s", f"{limit:,.0f}", *shares))
+    if (limit := summary.value(BARE_BELL, LATENCY.key)) is not None:
+        waits = [summary.value(key, LATENCY.key) for key in (OURS, BULLMQ_REDIS, BULLMQ_POSTGRESQL)]
+        shares = [NOTHING if each is None else f"{each / limit:.2f}" for each in waits]
+        rows.append((f"{LATENCY.title}, p50 in ms", f"{limit:.2f}", *shares))
+    names = ("what", "psycopg alone", "django_jobs", "BullMQ on Redis", "BullMQ on PostgreSQL")
     return _table(names, rows)
 
 

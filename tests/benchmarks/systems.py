@@ -76,7 +76,7 @@ def _dramatiq_settings() -> dict[str, Any]:
     }
 
 
-OURS, BARE = "ours", "bare"
+OURS, BARE, BARE_BELL = "ours", "bare", "bare-bell"
 BULLMQ_REDIS, BULLMQ_POSTGRESQL = "bullmq-redis", "bullmq-postgresql"
 CELERY, CELERY_RESULTS, DRAMATIQ = "celery", "celery-results", "dramatiq"
 PROCRASTINATE, DJANGO_TASKS, RQ, HUEY = "procrastinate", "django-tasks-db", "rq", "huey"
@@ -100,6 +100,17 @@ SYSTEMS = {
             only=("enqueue", "bulk", "transaction", "drain"),
             concurrencies=(10,),
             bodies=("empty",),
+        ),
+        System(
+            key=BARE_BELL,
+            title="no queue: the same row by psycopg, a bell in Redis",
+            peer="bare_bell",
+            requirements="ours.txt",
+            database=POSTGRESQL,
+            redis=True,
+            options={"apps": ["django_jobs"], "settings": {"DJANGO_JOBS": {"TRANSPORT": "database:"}}},
+            only=("latency",),
+            concurrencies=(10,),
         ),
         System(
             key=BULLMQ_REDIS,
