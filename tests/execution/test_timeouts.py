@@ -130,19 +130,20 @@ def test_a_body_that_catches_it_and_returns_has_succeeded(function):
 
 
 def test_a_call_that_waits_in_c_returns_first():
-    door, opened = threading.Lock(), []
+    door, late, opened = threading.Lock(), timed(seconds=1.0), []
     door.acquire()
 
     def open_door():
+        wait_until(timeouts.watch.overdue, what="the time of the body is up")
         opened.append(True)
         door.release()
 
-    def body():
-        threading.Timer(4 * SOON, open_door).start()
-        door.acquire()
-
-    assert isinstance(run(body, timed()), Retried)
+    opener = threading.Thread(target=open_door)
+    opener.start()
+    # By the time that is up it waits for the door.
+    assert isinstance(run(door.acquire, late), Retried)
     assert opened
+    opener.join()
 
 
 def test_retry_rules_apply_to_timeouts():
