@@ -67,9 +67,13 @@ def after_collisions(using: str, what: str, work: Callable[[], Result]) -> Resul
 
 
 def after_own_collisions(using: str, what: str, work: Callable[[], Result]) -> Result:
-    """Run `work` again after a collision if its transaction is ours; the caller's own is for them to begin anew."""
+    """Run `work` again after a collision if its transaction is ours; the caller's own is for them to begin anew.
+
+    Without autocommit there is one too: what they wrote in it before would be gone, and they would not know.
+    """
+    connection = connections[using]
     # SQLite has waited already, for as long as the caller's settings say.
-    if connections[using].in_atomic_block or connections[using].vendor == "sqlite":
+    if connection.in_atomic_block or connection.vendor == "sqlite" or not connection.get_autocommit():
         return work()
     return after_collisions(using, what, work)
 

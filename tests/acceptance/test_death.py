@@ -288,6 +288,10 @@ def test_when_the_database_is_back_a_supervisor_does_not_wait_for_its_next_heart
     supervisor = Supervisor(Plan())
     try:
         in_rounds(supervisor, lambda: len(beats) > 1)
+        for _ in range(5):
+            supervisor.step()
+        # The next is due in an hour.
+        assert len(beats) == 2
     finally:
         supervisor._end_all()
 

@@ -43,6 +43,10 @@ class System:
         return "apps" in self.options
 
 
+# The table is ours, and nothing else.
+WITHOUT_QUEUE = {"apps": ["django_jobs"], "settings": {"DJANGO_JOBS": {"TRANSPORT": "database:"}}}
+
+
 def _ours(key: str, title: str, database: str, transport: str, **others: Any) -> System:
     settings = {"DJANGO_JOBS": {"TRANSPORT": transport, "PREFIX": f"benchmarks_{key}"}}
     # As docs/deployment.md tells those who want it fast.
@@ -96,7 +100,7 @@ SYSTEMS = {
             peer="bare",
             requirements="ours.txt",
             database=POSTGRESQL,
-            options={"apps": ["django_jobs"], "settings": {"DJANGO_JOBS": {"TRANSPORT": "database:"}}},
+            options=WITHOUT_QUEUE,
             only=("enqueue", "bulk", "transaction", "drain"),
             concurrencies=(10,),
             bodies=("empty",),
@@ -108,7 +112,7 @@ SYSTEMS = {
             requirements="ours.txt",
             database=POSTGRESQL,
             redis=True,
-            options={"apps": ["django_jobs"], "settings": {"DJANGO_JOBS": {"TRANSPORT": "database:"}}},
+            options=WITHOUT_QUEUE,
             only=("latency",),
             concurrencies=(10,),
         ),

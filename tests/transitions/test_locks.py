@@ -16,7 +16,7 @@ from django_jobs.states import State
 from django_jobs.transitions import rescuing
 from django_jobs.transitions.claiming import claim_due, claim_ids
 from django_jobs.transitions.ending import end
-from django_jobs.transitions.transactions import in_transaction
+from django_jobs.transitions.transactions import TRIES, after_own_collisions, in_transaction
 from django_jobs.worker.connections import close_connections, use_own_connection
 from tests.project.jobs import add
 from tests.rows import ERROR, NAMES, claim_of, columns, ended, fresh, now, put, worker
@@ -200,6 +200,32 @@ def test_who_has_no_transaction_open_hears_nothing_of_a_deadlock_over_a_key(enqu
         jobs = [answer.result() for answer in answers]
     assert {job.pk for job in jobs} == {Job.objects.get().pk}
     assert sorted(job.created for job in jobs) == [False, False, True]
+
+
+DEADLOCK = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'a deadlock' USING ERRCODE = '40P01'; END $$",
+    "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'a deadlock'",
+}
+
+
+@pytest.mark.parametrize(("autocommit", "tries"), [(True, TRIES), (False, 1)])
+def test_who_begins_transactions_by_hand_hears_of_a_deadlock_that_has_undone_what_they_wrote(autocommit, tries):
+    tried = []
+
+    def collide() -> None:
+        tried.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute(DEADLOCK[connection.vendor])
+
+    transaction.set_autocommit(autocommit)
+    try:
+        with pytest.raises(OperationalError, match="a deadlock"):
+            after_own_collisions("default", "This", collide)
+    finally:
+        if not autocommit:
+            transaction.rollback()
+            transaction.set_autocommit(True)
+    assert len(tried) == tries
 
 
 @pytest.mark.skipif(connection.vendor == "mysql", reason="there a key is not locked by a change of the rest of its row")

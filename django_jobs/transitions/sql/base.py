@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -60,8 +60,6 @@ DEDUPLICATION = UniqueKey(
 # MySQL takes no statement above 16 MB unless told otherwise, and a character may take 14 bytes on its way there.
 _MOST_CHARACTERS = 1_000_000
 _MOST_ROWS = 1000
-# Far more than the kinds of jobs that one process enqueues one by one.
-_MOST_TEXTS = 1000
 
 
 def portions(columns: Columns, records: Iterable[Row]) -> Iterator[list[Row]]:
@@ -87,7 +85,6 @@ class Dialect(ABC):
     now: str
     # Whether an INSERT that a unique index refuses keeps a lock on what refused it until the transaction ends.
     locks_when_refused = False
-    _texts: ClassVar[dict[Hashable, str]] = {}
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
@@ -259,17 +256,6 @@ class Dialect(ABC):
         """Run one statement that returns no rows."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, list(parameters))
-
-    def _remembered(self, key: Hashable, make: Callable[[], str]) -> str:
-        """Return a text that depends on nothing but the key; made once, unless the time is part of it."""
-        if self.now is not type(self).now:
-            return make()
-        key = type(self), key
-        if key not in Dialect._texts:
-            if len(Dialect._texts) >= _MOST_TEXTS:
-                Dialect._texts.clear()
-            Dialect._texts[key] = make()
-        return Dialect._texts[key]
 
     def _chosen(
         self, columns: str, where: str, order: str, limit: int | None, also: str, lock: str, hint: str = ""

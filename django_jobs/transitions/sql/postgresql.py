@@ -1,6 +1,6 @@
 """PostgreSQL: everything in one statement, rows as arrays, locks that insert no key lock."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,9 @@ _ELEMENTS: dict[type, Callable[[Any], str]] = {
     float: repr,
     str: lambda value: '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"',
 }
+# Far more than the kinds of jobs that one process enqueues one by one.
+_MOST_TEXTS = 1000
+_texts: dict[Hashable, str] = {}
 
 
 class PostgreSQL(Dialect):
@@ -126,6 +129,16 @@ class PostgreSQL(Dialect):
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         returning = insertion.returning(self)
         return f"INSERT INTO {self.job} ({names}) {source} ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}"
+
+    def _remembered(self, key: Hashable, make: Callable[[], str]) -> str:
+        """Return a text that depends on nothing but the key; made once, unless the time is part of it."""
+        if self.now is not type(self).now:
+            return make()
+        if key not in _texts:
+            if len(_texts) >= _MOST_TEXTS:
+                _texts.clear()
+            _texts[key] = make()
+        return _texts[key]
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
         if not isinstance(parameters, Mapping):
