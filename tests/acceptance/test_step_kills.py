@@ -36,7 +36,9 @@ def test_a_body_that_is_killed_anywhere_goes_on_after_its_last_step(start_worker
     points = unharmed.result
     assert points >= 12
     some = chosen(range(1, points + 1))
-    jobs = enqueue_many(function.request(point) for point in some)
+    # With one stall each is alone from its own death on, so that none of a neighbour starts it once more.
+    lonely = function.using(max_stalls=1)
+    jobs = enqueue_many(lonely.request(point) for point in some)
     wait_until(lambda: not Job.objects.alive().exists(), 180, what=f"the end of {len(some)} jobs")
     for job in jobs:
         job.refresh_from_db()
