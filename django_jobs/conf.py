@@ -14,6 +14,8 @@ from django.utils.module_loading import import_string
 from django_jobs.errors import ConfigurationError
 
 SETTING = "DJANGO_JOBS"
+# In the settings of a connection: it is a worker's own, and no code but its own uses it.
+OWN_CONNECTION = "DJANGO_JOBS_OWN"
 # A thousand years: no database can add more to a date and stay in its calendar.
 LONGEST_SECONDS = 1000 * 366 * 24 * 3600
 # What the aliases of django.tasks that belong to us say.

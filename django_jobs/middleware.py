@@ -5,7 +5,7 @@ instance of each lives as long as the process.
 """
 
 import datetime as datetimes
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 from types import TracebackType
@@ -96,9 +96,9 @@ def before_enqueue(request: JobRequest) -> JobRequest:
     return request
 
 
-def around(context: "JobContext") -> "_Around | nullcontext[None]":
+def around(context_of: "Callable[[], JobContext]") -> "_Around | nullcontext[None]":
     """Return what surrounds a body with the chain: `with` for `def`, `async with` for `async def`."""
-    return _Around(context) if chain() else _NOTHING
+    return _Around(context_of()) if chain() else _NOTHING
 
 
 class _Around:

@@ -25,6 +25,8 @@ _BY_DJANGO = (datetime.datetime, datetime.date, datetime.time, datetime.timedelt
 # Made once: json.dumps makes an encoder for every call that is not in its own style.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_by_django = DjangoJSONEncoder().default
+# json.loads would look for space on both sides first, where there is none.
+_decode = json.JSONDecoder().raw_decode
 
 
 def encode_call(args: Sequence[object], kwargs: Mapping[str, object], *, limit: int) -> str:
@@ -45,7 +47,10 @@ def encode_call(args: Sequence[object], kwargs: Mapping[str, object], *, limit: 
 
 def decode_call(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Return the args and kwargs of a text that `encode_call` made. Raises ValueError for any other."""
-    args, kwargs = json.loads(text)
+    call, end = _decode(text)
+    if end != len(text):
+        raise ValueError("Behind the stored arguments something follows.")
+    args, kwargs = call
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ValueError("The stored arguments are no list and dict.")
     return args, kwargs

@@ -36,7 +36,7 @@ def execute_together(claims: Sequence[Claim]) -> list[Outcome]:
     members = Members(claims)
     if members.items:
         try:
-            with as_current(tuple(members.items)), around(members.items[0]):
+            with as_current(tuple(members.items)), around(members.first):
                 members.succeed(call_in_time(members.claims, spec.function, list(members.items)))
         except BaseException as error:  # SystemExit too: a body must not end the worker
             members.fail(_by(error))
@@ -53,7 +53,7 @@ async def aexecute_together(claims: Sequence[Claim]) -> list[Outcome]:
         body = TaskBody((claims[0].id, NO_FENCE))
         try:
             with as_current(tuple(members.items)):
-                async with around(members.items[0]):
+                async with around(members.first):
                     with body, in_time(members.claims, body):
                         value = await spec.function(list(members.items))
             members.succeed(value)
@@ -75,6 +75,10 @@ class Members:
         self.items: list[BatchItem] = []
         for claim in claims:
             self._prepare(claim)
+
+    def first(self) -> BatchItem:
+        """Return the item that stands for all, where only one can."""
+        return self.items[0]
 
     def succeed(self, value: object) -> None:
         """Learn what the body returned: nothing, or a list with the result of each item in order."""

@@ -1,5 +1,6 @@
 """What a running job may know of itself."""
 
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -118,20 +119,41 @@ class JobContext:
         return str(uuid5(self.id, name))
 
 
+_making = threading.Lock()
+
+
+class LazyContext:
+    """The context of an attempt, made when somebody first asks for it: most bodies never do."""
+
+    __slots__ = ("_make", "made")
+
+    def __init__(self, make: Callable[[], JobContext]) -> None:
+        self._make = make
+        self.made: JobContext | None = None
+
+    def __call__(self) -> JobContext:
+        if self.made is None:
+            # A body may have threads of its own, and what one of them says must not be lost.
+            with _making:
+                if self.made is None:
+                    self.made = self._make()
+        return self.made
+
+
 # The one job that runs here, or those of a batch.
-_current: ContextVar[JobContext | tuple[JobContext, ...]] = ContextVar("django_jobs_current_job", default=())
+_current: ContextVar[LazyContext | tuple[JobContext, ...]] = ContextVar("django_jobs_current_job", default=())
 
 
 def current_job() -> JobContext | None:
     """Return the context of the job that runs here; None outside of any and in a batch, where no single one runs."""
     found = _current.get()
-    return found if isinstance(found, JobContext) else None
+    return found() if isinstance(found, LazyContext) else None
 
 
 def current_jobs() -> tuple[JobContext, ...]:
     """Return the contexts of the jobs that the body here runs for: the items of a batch, one job, or none."""
     found = _current.get()
-    return (found,) if isinstance(found, JobContext) else found
+    return (found(),) if isinstance(found, LazyContext) else found
 
 
 class as_current:  # noqa: N801, it is used as a function; a class takes a fifth of the time of a generator
@@ -139,7 +161,7 @@ class as_current:  # noqa: N801, it is used as a function; a class takes a fifth
 
     __slots__ = ("_jobs", "_token")
 
-    def __init__(self, jobs: JobContext | tuple[JobContext, ...]) -> None:
+    def __init__(self, jobs: LazyContext | tuple[JobContext, ...]) -> None:
         self._jobs = jobs
 
     def __enter__(self) -> None:

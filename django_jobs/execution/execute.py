@@ -3,6 +3,7 @@
 import asyncio
 import traceback as tracebacks
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -29,7 +30,7 @@ from django_jobs.definitions.retries import DEFAULT_BACKOFF, from_text
 from django_jobs.errors import CancelJob, GiveUp, InvalidArguments, InvalidOption, JobTimeout, RetryLater, Snooze
 from django_jobs.execution.atomic import commit_together
 from django_jobs.execution.cancelling import TaskBody, reason_of
-from django_jobs.execution.context import JobContext, as_current
+from django_jobs.execution.context import JobContext, LazyContext, as_current
 from django_jobs.execution.job_data import JobData
 from django_jobs.execution.steps import Steps
 from django_jobs.execution.timeouts import call_in_time, in_time, message
@@ -42,24 +43,26 @@ def execute(claim: Claim) -> Outcome:
     if must_not_begin(claim):
         return GivenBack()
     try:
-        spec, context = _prepare(claim)
+        spec, args, kwargs = _prepare(claim)
     except Exception as error:
         return hopeless(error)
     try:
         if not spec.is_atomic:
-            return _run(claim, spec, context)
-        with as_current(context):
+            return _run(claim, spec, args, kwargs)
+        with as_current(_context_of(claim, args, kwargs)):
             # Prepared anew for each run: what one that was undone did to its arguments and its data is undone too.
             return commit_together(claim, lambda: _run(claim, *_prepare(claim)))
     except BaseException as error:  # SystemExit too: a body must not end the worker
         return outcome_of(claim, error)
 
 
-def _run(claim: Claim, spec: JobSpec, context: JobContext) -> Outcome:
-    with as_current(context):
-        with around(context):
-            value = call_in_time((claim,), spec.function, *_leading(spec, context), *context.args, **context.kwargs)
-        if context._steps.must_be_marked:
+def _run(claim: Claim, spec: JobSpec, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
+    context_of = _context_of(claim, args, kwargs)
+    with as_current(context_of):
+        with around(context_of):
+            value = call_in_time((claim,), spec.function, *_leading(spec, context_of), *args, **kwargs)
+        context = context_of.made
+        if context is not None and context._steps.must_be_marked:
             context._steps.mark()
         return succeeded(value)
 
@@ -69,17 +72,19 @@ async def aexecute(claim: Claim) -> Outcome:
     if must_not_begin(claim):
         return GivenBack()
     try:
-        spec, context = _prepare(claim)
+        spec, args, kwargs = _prepare(claim)
     except Exception as error:
         return hopeless(error)
+    context_of = _context_of(claim, args, kwargs)
     body = TaskBody((claim.id, claim.fence))
     try:
-        with as_current(context):
-            async with around(context):
+        with as_current(context_of):
+            async with around(context_of):
                 # The body alone, not what surrounds it.
                 with body, in_time((claim,), body):
-                    value = await spec.function(*_leading(spec, context), *context.args, **context.kwargs)
-            if context._steps.must_be_marked:
+                    value = await spec.function(*_leading(spec, context_of), *args, **kwargs)
+            context = context_of.made
+            if context is not None and context._steps.must_be_marked:
                 await sync_to_async(context._steps.mark)()
     except asyncio.CancelledError as error:
         return outcome_of_cancellation(claim, body, error)
@@ -115,14 +120,15 @@ def outcome_of_cancellation(claim: Claim, body: TaskBody, error: asyncio.Cancell
     return outcome_of(claim, error)
 
 
-def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
+def _prepare(claim: Claim) -> tuple[JobSpec, list[Any], dict[str, Any]]:
+    """Return the job and the arguments of its body."""
     spec = get_spec(claim.name)
     args, kwargs = decode_call(claim.arguments)
     try:
         if not kwargs and not asks_for_types(spec):
             # Nothing is to be read and nothing to be put in its place: to bind it would take longer than all else here.
             check_fit(spec, len(args), ())
-            return spec, make_context(claim, args, kwargs)
+            return spec, args, kwargs
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidArguments(
@@ -131,13 +137,20 @@ def _prepare(claim: Claim) -> tuple[JobSpec, JobContext]:
             "ones until the last job that names them has run; then run this one again."
         ) from None
     read_arguments(spec, bound)
-    return spec, make_context(claim, list(bound.args), bound.kwargs)
+    return spec, list(bound.args), bound.kwargs
 
 
 def _shape(args: list[Any], kwargs: dict[str, Any]) -> str:
     """Tell of a call how many arguments it has and how they are named, and none of their values."""
     named = f"the arguments {', '.join(kwargs)} by name" if kwargs else "none by name"
     return f"{len(args)} arguments by position and {named}"
+
+
+def _context_of(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> LazyContext:
+    context_of = LazyContext(partial(make_context, claim, args, kwargs))
+    if claim.timeout is not None:
+        context_of()  # its deadline is reckoned from now
+    return context_of
 
 
 def make_context(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> JobContext:
@@ -167,8 +180,8 @@ def facts_of(claim: Claim, args: list[Any], kwargs: dict[str, Any]) -> dict[str,
     }
 
 
-def _leading(spec: JobSpec, context: JobContext) -> tuple[JobContext, ...]:
-    return (context,) if spec.takes_context else ()
+def _leading(spec: JobSpec, context_of: LazyContext) -> tuple[JobContext, ...]:
+    return (context_of(),) if spec.takes_context else ()
 
 
 def succeeded(value: object) -> Outcome:

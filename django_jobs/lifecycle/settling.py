@@ -22,6 +22,9 @@ from django_jobs.transports import Bell
 
 logger = logging.getLogger("django_jobs")
 
+# One row that somebody has locked must not hold up all others.
+PATIENCE_MILLISECONDS = 50
+
 
 @dataclass(slots=True)
 class Settled:
@@ -64,7 +67,7 @@ def settle_and_claim(
         return written, claim()
 
     try:
-        written, claims = in_transaction(using, work)
+        written, claims = in_transaction(using, work, lock_wait_milliseconds=PATIENCE_MILLISECONDS)
     except (OperationalError, InterfaceError):
         reporting.put_back(notes)
         raise
@@ -114,19 +117,20 @@ _NOTE = ErrorReport(
 
 def _sort(using: str, ended: Sequence[Ended], written: list[tuple[Ended, Written]]) -> Settled:
     settled = Settled(written=written)
+    if len(written) == len(ended):
+        return settled
     done = {id(each) for each, _ in written}
     missing = [each for each in ended if id(each) not in done]
-    if missing:
-        owned = still_owned(using, [each.claim for each in missing])
-        settled.locked = [each for each in missing if (each.claim.id, each.claim.fence) in owned]
-        settled.fenced = [each for each in missing if (each.claim.id, each.claim.fence) not in owned]
-        for each in settled.fenced:
-            logger.warning(
-                "Attempt %s of job %s (%s) ended too late: the job was taken from this worker. Nothing was written.",
-                each.claim.attempt,
-                each.claim.id,
-                each.claim.name,
-            )
+    owned = still_owned(using, [each.claim for each in missing])
+    settled.locked = [each for each in missing if (each.claim.id, each.claim.fence) in owned]
+    settled.fenced = [each for each in missing if (each.claim.id, each.claim.fence) not in owned]
+    for each in settled.fenced:
+        logger.warning(
+            "Attempt %s of job %s (%s) ended too late: the job was taken from this worker. Nothing was written.",
+            each.claim.attempt,
+            each.claim.id,
+            each.claim.name,
+        )
     return settled
 
 

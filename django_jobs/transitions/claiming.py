@@ -14,7 +14,7 @@ from django_jobs.models import Queue, Worker
 from django_jobs.states import CLAIM
 from django_jobs.transitions.due import due_ranges, now, ready
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row
+from django_jobs.transitions.sql.base import Dialect, unseen
 
 # A taken id may be this much early by the database's clock: the take reckons with a clock that is a round trip old.
 TOLERATED_SECONDS = 0.05
@@ -56,12 +56,11 @@ def claim_ids(
         sql,
         worker,
         names,
-        f"{among} AND {due}",
+        f"{among} AND {due} AND {unseen(ready(sql, suspect=False))}",
         parameters,
         order=order,
         index=ID_INDEX,
         limit=limit,
-        suspect=False,
         begin_later=begin_later,
     )
     # By number: that of a UUID itself is hashed and compared in Python.
@@ -115,12 +114,11 @@ def _claim_due_in(
             sql,
             worker,
             names,
-            "queue_name = %s AND rank BETWEEN %s AND %s",
+            f"queue_name = %s AND rank BETWEEN %s AND %s AND {ready(sql, suspect)}",
             [queue_name, first, last],
             order="rank, id",
             index=READY_INDEX,
             limit=limit - len(claims),
-            suspect=suspect,
             begin_later=begin_later,
         )
         claims += sorted(found, key=lambda claim: (claim.rank, claim.id))
@@ -140,8 +138,11 @@ def begin(using: str, worker: UUID, claims: Sequence[Claim]) -> set[tuple[UUID, 
     rows = sql.update(
         times,
         [],
-        f"{among} AND state = '{CLAIM.target.value}' AND owner = %s AND NOT cancel_requested "
-        f"AND (expires_at IS NULL OR starts > 1 OR expires_at > {sql.now}) AND {_not_paused(sql)}",
+        f"{among} AND "
+        + unseen(
+            f"state = '{CLAIM.target.value}' AND owner = %s AND NOT cancel_requested "
+            f"AND (expires_at IS NULL OR starts > 1 OR expires_at > {sql.now}) AND {_not_paused(sql)}"
+        ),
         [*parameters, sql.id_parameter(worker)],
         "id, fence",
         index=ID_INDEX,
@@ -178,16 +179,12 @@ def _claim(
     order: str,
     index: str,
     limit: int | None,
-    suspect: bool,
     begin_later: Sequence[str],
 ) -> list[Claim]:
     known, known_parameters = ("1 = 1", []) if names is None else sql.among("name", names)
     quote = connections[sql.connection.alias].ops.quote_name
     workers = quote(Worker._meta.db_table)
-    guard = (
-        f"{where} AND {ready(sql, suspect)} AND NOT cancel_requested "
-        f"AND {_not_expired(sql)} AND {known} AND {_not_paused(sql)}"
-    )
+    guard = f"{where} AND NOT cancel_requested AND {_not_expired(sql)} AND {known} AND {_not_paused(sql)}"
     # By the claim: the body may begin, and so end, a moment later.
     times, times_parameters = _times(sql, begin_later)
     rows = sql.update(
@@ -205,12 +202,27 @@ def _claim(
         also=f"EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = %s AND w.dead_at IS NULL)",
         also_parameters=[sql.id_parameter(worker)],
     )
-    return [_read(sql, worker, row) for row in rows]
+    return [_read(sql, worker, *row) for row in rows]
 
 
-def _read(sql: Dialect, worker: UUID, row: Row) -> Claim:
-    id, name, queue_name, rank, fence, attempt, starts, max_attempts, timeout, *call = row
-    backoff, arguments, headers, enqueued, time_left = call
+def _read(
+    sql: Dialect,
+    worker: UUID,
+    id: Any,
+    name: str,
+    queue_name: str,
+    rank: Any,
+    fence: int,
+    attempt: int,
+    starts: int,
+    max_attempts: int,
+    timeout: float | None,
+    backoff: str,
+    arguments: str,
+    headers: str,
+    enqueued: float,
+    time_left: float | None,
+) -> Claim:
     return Claim(
         id=sql.read_id(id),
         name=name,

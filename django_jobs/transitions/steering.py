@@ -14,7 +14,7 @@ from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
 from django_jobs.transitions.deduplicating import given_back, holders, slot_at_end, without_their_key
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row
+from django_jobs.transitions.sql.base import Dialect, Row, unseen
 
 CHUNK = 500
 
@@ -125,9 +125,7 @@ def _move(sql: Dialect, sets: str, parameters: list[object], ids: Collection[UUI
     if not ids:
         return []
     among, id_parameters = sql.among("id", list(ids))
-    # CASE hides the state: old statistics would lead PostgreSQL through all rows of that state, not to these ids.
-    where = f"{among} AND CASE WHEN {guard} THEN 1 ELSE 0 END = 1"
-    rows = sql.update(sets, parameters, where, id_parameters, _RETURNING)
+    rows = sql.update(sets, parameters, f"{among} AND {unseen(guard)}", id_parameters, _RETURNING)
     return [_read(sql, row) for row in rows]
 
 

@@ -24,11 +24,20 @@ _STATES = {"40001", "40P01", "55P03"}
 _NUMBERS = {1020, 1205, 1213}
 
 
-def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES, alone: bool = False) -> Result:
+def in_transaction(
+    using: str,
+    work: Callable[[], Result],
+    *,
+    tries: int = TRIES,
+    alone: bool = False,
+    lock_wait_milliseconds: int | None = None,
+) -> Result:
     """Run `work` in a transaction of its own and return what it returns; run it again when that can help.
 
     What it writes must be guarded: a commit whose answer was lost is repeated too. `alone`: it is one statement,
     which is a transaction by itself, so that BEGIN and COMMIT cost no round trips.
+
+    Someone who holds a lock is waited for `lock_wait_milliseconds` at most, where the database can; None: for long.
 
     A process that is frozen in the middle, a paused virtual machine for example, holds its locks no longer than the
     time after which it counts as dead; where somebody else began the transaction, that is for them to see to.
@@ -38,10 +47,10 @@ def in_transaction(using: str, work: Callable[[], Result], *, tries: int = TRIES
         try:
             if alone:
                 return work()
-            is_ours = not connections[using].in_atomic_block
-            with transaction.atomic(using=using):
-                if is_ours:
-                    dialect(using).limit_idleness(get_settings().DEAD_AFTER_SECONDS)
+            if connections[using].in_atomic_block:
+                with transaction.atomic(using=using):
+                    return work()
+            with dialect(using).transaction(get_settings().DEAD_AFTER_SECONDS, lock_wait_milliseconds):
                 return work()
         except (OperationalError, InterfaceError, InternalError) as error:
             if not remaining or not _may_pass(using, error, before):

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
 from django_jobs import clock
-from django_jobs.conf import get_settings
+from django_jobs.conf import OWN_CONNECTION, get_settings
 
 logger = logging.getLogger("django_jobs")
 
@@ -26,6 +26,7 @@ def use_own_connection(alias: str) -> None:
     settings["ATOMIC_REQUESTS"] = False
     settings["CONN_MAX_AGE"] = None
     settings["CONN_HEALTH_CHECKS"] = False
+    settings[OWN_CONNECTION] = True
     options = settings.setdefault("OPTIONS", {})
     options.pop("pool", None)
     backend = load_backend(settings["ENGINE"]).DatabaseWrapper

@@ -11,7 +11,7 @@ from django_jobs.definitions.outcomes import Claim, Ended
 AHEAD_SECONDS = 0.2
 # About as long as one transaction takes: so much work is claimed in it.
 WRITE_SECONDS = 0.025
-MOST_IN_HAND = 1000
+MOST_IN_HAND = 1500
 MOST_TRIED = 500
 # The weight of the newest batch in the mean run time.
 FRESHNESS = 0.3
@@ -30,7 +30,8 @@ class Desk:
         self.failed_count = 0
         self._lock = threading.Lock()
         self._inbox: list[UUID] = []
-        self._claims: dict[UUID, Claim] = {}
+        # By the number of the id: a UUID is hashed and compared in Python.
+        self._claims: dict[int, Claim] = {}
         # Claims, as id and fence, that take no place of a body: they wait for a batch, or another of it has the place.
         self._riders: set[tuple[UUID, int]] = set()
         # How many more than there are places may be taken and claimed, for they are likely to ride.
@@ -120,7 +121,7 @@ class Desk:
         """Put down ids that were taken and are to be claimed."""
         with self._lock:
             if not self._is_closed:
-                self._inbox += [id for id in ids if id not in self._claims]
+                self._inbox += [id for id in ids if id.int not in self._claims]
 
     def ask_for_look(self, limit: int) -> None:
         """Ask for a claim by query of up to `limit` jobs."""
@@ -136,7 +137,7 @@ class Desk:
         with self._lock:
             if not self.may_claim():
                 return [], 0
-            most = self._busy_for(WRITE_SECONDS, self._most_in_hand // 2) + self._eager
+            most = self._busy_for(WRITE_SECONDS, 500) + self._eager
             ready = self._ready(most)
             ids, self._inbox = self._inbox[:ready], self._inbox[ready:]
             look_for, self._look_for = min(self._look_for, most), 0
@@ -149,7 +150,8 @@ class Desk:
     def hold(self, claims: Iterable[Claim]) -> None:
         """Take claims in hand: the orders are carried out."""
         with self._lock:
-            self._claims |= {claim.id: claim for claim in claims}
+            for claim in claims:
+                self._claims[claim.id.int] = claim
             self._on_order = 0
 
     def put_ended(self, ended: Ended) -> None:
@@ -183,9 +185,9 @@ class Desk:
         with self._lock:
             for claim in claims:
                 self._being_written -= 1
-                held = self._claims.pop(claim.id, None)
+                held = self._claims.pop(claim.id.int, None)
                 if held is not None and held.fence != claim.fence:
-                    self._claims[claim.id] = held
+                    self._claims[claim.id.int] = held
 
     def _is_empty(self) -> bool:
         return not (self._claims or self._on_order or self._inbox or self._look_for or self.ended)

@@ -14,9 +14,10 @@ from django.db import connection, connections
 
 from django_jobs import job
 from django_jobs.definitions.outcomes import Ended, Failed, GivenBack, Succeeded
-from django_jobs.worker import pools as pools_module
+from django_jobs.worker import thread_pool as pools_module
 from django_jobs.worker.board import Board
-from django_jobs.worker.pools import Holds, Pools
+from django_jobs.worker.pools import Pools
+from django_jobs.worker.slots import Holds
 from tests.project.models import Effect
 from tests.waiting import wait_until
 from tests.worker.claims import claim

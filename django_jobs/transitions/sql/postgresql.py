@@ -1,16 +1,22 @@
 """PostgreSQL: everything in one statement, rows as arrays, locks that insert no key lock."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
+from django.db import transaction
+
+from django_jobs.conf import OWN_CONNECTION
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
 from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
-    UUID: lambda value: value.hex,
+    UUID: attrgetter("hex"),
     int: repr,
     float: repr,
     str: lambda value: '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"',
@@ -18,6 +24,8 @@ _ELEMENTS: dict[type, Callable[[Any], str]] = {
 # Far more than the kinds of jobs that one process enqueues one by one.
 _MOST_TEXTS = 1000
 _texts: dict[Hashable, str] = {}
+# What the sessions of a worker were told last; None: told in each transaction, for somebody else has them in between.
+_sessions: WeakKeyDictionary[Any, dict[str, str] | None] = WeakKeyDictionary()
 
 
 class PostgreSQL(Dialect):
@@ -150,8 +158,45 @@ class PostgreSQL(Dialect):
         if not self.connection.savepoint_ids:
             self.execute(f"SET LOCAL lock_timeout = {int(milliseconds)}")
 
-    def limit_idleness(self, seconds: float) -> None:
-        self.execute(f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+    @contextmanager
+    def transaction(self, idle_seconds: float, lock_wait_milliseconds: int | None) -> Iterator[None]:
+        limits = {
+            "idle_in_transaction_session_timeout": f"'{round(idle_seconds * 1000)}'",
+            # NULL: what the settings of the user say.
+            "lock_timeout": "NULL" if lock_wait_milliseconds is None else f"'{lock_wait_milliseconds}'",
+        }
+        if self._has_own_session():
+            self._limit_session(limits)
+            with transaction.atomic(using=self.connection.alias):
+                yield
+            return
+        with transaction.atomic(using=self.connection.alias):
+            self._limit(limits, only_here=True)
+            yield
+
+    def _has_own_session(self) -> bool:
+        """Tell whether the session is the worker's, and no PgBouncer lends it to others after a transaction."""
+        if OWN_CONNECTION not in self.connection.settings_dict:
+            return False
+        self.connection.ensure_connection()
+        session = self.connection.connection
+        if session not in _sessions:
+            ((pid,),) = self.query("SELECT pg_backend_pid()")
+            _sessions[session] = {} if pid == session.info.backend_pid else None
+        return _sessions[session] is not None
+
+    def _limit_session(self, limits: dict[str, str]) -> None:
+        """Say once what is the same for one transaction after the other: each saying is a round trip.
+
+        After it the thread has to wait for Python's lock, which the bodies have that it has just started.
+        """
+        if _sessions[self.connection.connection] != limits:
+            self._limit(limits, only_here=False)
+            _sessions[self.connection.connection] = limits
+
+    def _limit(self, limits: dict[str, str], *, only_here: bool) -> None:
+        values = ", ".join(f"SET_CONFIG('{name}', {value}, {only_here})" for name, value in limits.items())
+        self.query(f"SELECT {values}")
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
         shared, own = self.divided(columns, records)
@@ -168,6 +213,10 @@ class PostgreSQL(Dialect):
 def _array(values: list[Any]) -> Any:
     """Write a list as PostgreSQL reads an array; the driver takes four times as long, half of a worker's own time."""
     try:
-        return "{" + ",".join([_ELEMENTS[type(value)](value) for value in values]) + "}"
+        if len(kinds := set(map(type, values))) == 1:
+            elements = map(_ELEMENTS[kinds.pop()], values)
+        else:
+            elements = (_ELEMENTS[type(value)](value) for value in values)
+        return "{" + ",".join(elements) + "}"
     except KeyError:
         return values  # of another type: the driver knows it
