@@ -33,7 +33,7 @@ from django_jobs.definitions.retries import to_text
 from django_jobs.errors import EnqueueRace, IdempotencyConflict, InvalidArguments
 from django_jobs.lifecycle.deduplicating import store_deduplicated
 from django_jobs.lifecycle.dispatching import bells_of_new, ring_on_commit
-from django_jobs.middleware import before_enqueue
+from django_jobs.middleware import before_enqueue, chain
 from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
 from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, holders, insert
@@ -76,11 +76,17 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
 
 
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:
-    requests = [before_enqueue(request) for request in requests]
-    return [
-        _draft(using, request, job_id, *_resolved(request))
-        for request, job_id in zip(requests, uuid7s(len(requests)), strict=True)
-    ]
+    if chain():
+        requests = [before_enqueue(request) for request in requests]
+    drafts = []
+    last: JobRequest | None = None
+    for request, job_id in zip(requests, uuid7s(len(requests)), strict=True):
+        # Nearly always all of a bulk are of one kind.
+        if last is None or request.options is not last.options or request.spec is not last.spec:
+            resolved, columns = _resolved(request)
+        drafts.append(_draft(using, request, job_id, resolved, columns))
+        last = request
+    return drafts
 
 
 def _resolved(request: JobRequest) -> tuple[ResolvedOptions, dict[str, Any]]:
@@ -157,20 +163,22 @@ def _row(using: str, columns: dict[str, Any], own: dict[str, Any]) -> Job:
 
 
 def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
+    # Where a draft has no row of its own: the row that it came to.
+    instead: dict[UUID, Job] = {}
     # As they are now: a row that makes way for another while it is stored becomes that other one.
     ids = [draft.job.id for draft in drafts]
-    jobs = {draft.job.id: draft.job for draft in drafts}
     remaining = [draft for draft in drafts if draft.job.deduplication_slot is None]
     if len(remaining) < len(drafts):
-        jobs |= store_deduplicated(using, [draft for draft in drafts if draft.job.deduplication_slot is not None])
+        instead |= store_deduplicated(using, [draft for draft in drafts if draft.job.deduplication_slot is not None])
     for _ in range(TRIES):
         stored, others = insert(using, remaining)
         if stored:
             created = [draft.job for draft in stored]
             ring_on_commit(using, bells_of_new(created), created)
-        remaining = _find_winners(using, others, jobs) if others else []
+        remaining = _find_winners(using, others, instead) if others else []
         if not remaining:
-            return [jobs[id] for id in ids]
+            jobs = [draft.job for draft in drafts]
+            return [instead.get(id, job) for id, job in zip(ids, jobs, strict=True)] if instead else jobs
     job = remaining[0].job
     raise EnqueueRace(f"The idempotency key {job.idempotency_key!r} of {job.name!r} kept vanishing.")
 

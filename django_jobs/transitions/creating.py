@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from uuid import UUID
 
 from django.db import transaction
 
@@ -96,17 +95,22 @@ def _insert_all(
     using: str, drafts: Sequence[NewJob], unique: UniqueKey, state: State
 ) -> tuple[list[NewJob], list[NewJob]]:
     sql = dialect(using)
-    inserted: dict[UUID, Row] = {}
-    for records in portions(_COLUMNS, map(_record, _in_order_of_keys(drafts, unique))):
-        inserted |= {sql.read_id(row[0]): row for row in _insert(sql, records, unique, state)}
+    # By number: a UUID itself is hashed and compared in Python.
+    inserted: dict[int, Row] = {}
+    records = list(map(_record, _in_order_of_keys(drafts, unique)))
+    insertion = _Insertion(_given(records), state)
+    for some in portions(insertion.columns, map(itemgetter(*insertion.given), records)):
+        for row in sql.insert(insertion, some, unique):
+            inserted[sql.read_id(row[0]).int] = row
     stored: list[NewJob] = []
     others: list[NewJob] = []
+    moments = _Moments()
     for draft in drafts:
-        row = inserted.get(draft.job.id)
+        row = inserted.get(draft.job.id.int)
         if row is None:
             others.append(draft)
         else:
-            _complete(draft, state, *row[1:])
+            _complete(draft, state, moments, *row[1:])
             stored.append(draft)
     return stored, others
 
@@ -194,27 +198,39 @@ class _Insertion:
         return f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
 
 
-def _insert(sql: Dialect, records: Sequence[Row], unique: UniqueKey, state: State) -> list[Row]:
-    # Most columns are empty in all records, and each costs its part of a statement.
+def _given(records: Sequence[Row]) -> tuple[int, ...]:
+    """Return the places of the columns that have values: most are empty in all, and each costs its part."""
     if len(records) == 1:
-        given = tuple([index for index, value in enumerate(records[0]) if value is not None])
-    else:
-        columns = zip(*records, strict=True)
-        given = tuple([index for index, values in enumerate(columns) if values.count(None) < len(values)])
-    return sql.insert(_Insertion(given, state), list(map(itemgetter(*given), records)), unique)
+        return tuple([index for index, value in enumerate(records[0]) if value is not None])
+    columns = zip(*records, strict=True)
+    return tuple([index for index, values in enumerate(columns) if values.count(None) < len(values)])
+
+
+class _Moments(dict[float, datetime]):
+    """Moments by their seconds since 1970: what one statement has stored at once shares them."""
+
+    def __missing__(self, seconds: float) -> datetime:
+        moment = self[seconds] = datetime.fromtimestamp(seconds, UTC)
+        return moment
 
 
 def _complete(
-    draft: NewJob, state: State, rank: int, run_after: float, enqueued_at: float, expires_at: float | None
+    draft: NewJob,
+    state: State,
+    moments: _Moments,
+    rank: int,
+    run_after: float,
+    enqueued_at: float,
+    expires_at: float | None,
 ) -> None:
     job = draft.job
     job.state = state
     job.rank = rank
-    job.enqueued_at = datetime.fromtimestamp(enqueued_at, UTC)
+    job.enqueued_at = moments[enqueued_at]
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
     given: datetime | None = job.run_after
     if given is None:
-        job.run_after = datetime.fromtimestamp(run_after, UTC)
+        job.run_after = moments[run_after]
     if draft.expires_after is not None and expires_at is not None:
         job.expires_at = datetime.fromtimestamp(expires_at, UTC)
     if draft.key_seconds is not None:

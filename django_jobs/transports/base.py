@@ -8,9 +8,9 @@ from typing import ClassVar
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Bell:
-    """One job that may start: which, in which queue, at which rank."""
+    """One job that may start: which, in which queue, at which rank. Not frozen, for that takes three times as long."""
 
     id: UUID
     queue_name: str

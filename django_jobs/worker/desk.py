@@ -13,8 +13,8 @@ AHEAD_SECONDS = 0.2
 WRITE_SECONDS = 0.025
 MOST_IN_HAND = 1500
 MOST_TRIED = 500
-# The weight of the newest batch in the mean run time.
-FRESHNESS = 0.3
+# The least weight of the newest batch in the mean run time, and how many bodies count half.
+LEAST_WEIGHT, HALF_WEIGHT_BODIES = 0.3, 10
 
 
 class Desk:
@@ -225,8 +225,9 @@ class Desk:
     def learn(self, seconds: float, bodies: int) -> None:
         """Learn how long the last `bodies` bodies ran together."""
         mean = seconds / bodies
+        weight = max(LEAST_WEIGHT, bodies / (bodies + HALF_WEIGHT_BODIES))
         before = self._mean_seconds
-        self._mean_seconds = mean if before is None else before + FRESHNESS * (mean - before)
+        self._mean_seconds = mean if before is None else before + weight * (mean - before)
 
     def distrust(self) -> None:
         """Fetch nothing ahead until bodies have shown again that they are short."""

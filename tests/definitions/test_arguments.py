@@ -233,6 +233,13 @@ def test_a_text_that_is_no_call_is_told(text):
         decode_call(text)
 
 
+@pytest.mark.parametrize("behind", ["x", " ", "\n", "[[],{}]", "]"], ids=ascii)
+def test_a_call_with_something_behind_it_is_told(behind):
+    assert decode_call("[[1],{}]") == ([1], {})
+    with pytest.raises(ValueError, match=r"^Behind the stored arguments something follows\.$"):
+        decode_call(f"[[1],{{}}]{behind}")
+
+
 def test_digests_of_calls_are_equal_where_calls_are():
     def digest(*args, **kwargs):
         return arguments_digest(encode_call(args, kwargs, limit=ROOM))

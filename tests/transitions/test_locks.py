@@ -10,7 +10,7 @@ from django.db import OperationalError, connection, transaction
 from django_jobs import cancel, enqueue_many, retry
 from django_jobs.definitions.outcomes import Failed, Retried, Succeeded
 from django_jobs.lifecycle.control import Jobs
-from django_jobs.lifecycle.settling import settle
+from django_jobs.lifecycle.settling import PATIENCE_MILLISECONDS, settle
 from django_jobs.models import Job, Worker
 from django_jobs.states import State
 from django_jobs.transitions import rescuing
@@ -20,7 +20,7 @@ from django_jobs.transitions.transactions import TRIES, after_own_collisions, in
 from django_jobs.worker.connections import close_connections, use_own_connection
 from tests.project.jobs import add
 from tests.rows import ERROR, NAMES, claim_of, columns, ended, fresh, now, put, worker
-from tests.threads import elsewhere, own_connections
+from tests.threads import elsewhere, own_connections, together
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -120,13 +120,26 @@ def test_a_lost_and_a_right_outcome_of_a_locked_job_are_told_apart():
     assert (settled.written, settled.locked, settled.fenced) == ([], [right], [lost])
 
 
-def test_an_end_waits_but_a_moment_for_a_lock():
-    if connection.vendor == "mysql":
-        pytest.skip("a wait for a lock cannot be shorter than a second there, so it does not wait at all")
+@pytest.mark.skipif(
+    connection.vendor == "mysql", reason="a wait cannot be shorter than a second there, so it does not wait at all"
+)
+@pytest.mark.parametrize("own", [False, True], ids=["any connection", "the worker's own"])
+def test_an_end_waits_but_a_moment_for_a_lock(own):
     job = put(State.RUNNING)
     outcome = ended(claim_of(job), Succeeded("1"))
-    with lock(job), pytest.raises(OperationalError, match="lock timeout"), transaction.atomic():
-        end("default", [outcome], outcome.finished)
+    write = partial(end, "default", [outcome], outcome.finished)
+
+    def story() -> None:
+        if own:
+            use_own_connection("default")
+        # Without a limit it would wait until the lock is gone, and not fail.
+        with lock(job), pytest.raises(OperationalError, match="lock timeout"):
+            in_transaction("default", write, tries=1, lock_wait_milliseconds=PATIENCE_MILLISECONDS)
+        # Its moment was that of one transaction.
+        assert [each for each, _ in in_transaction("default", write)] == [outcome]
+
+    together(1, lambda number, barrier: story())
+    assert fresh(job).state == State.SUCCESSFUL
 
 
 def after_an_open_settle_of(job: Job, outcome, verb, *arguments):

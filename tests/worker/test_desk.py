@@ -139,11 +139,20 @@ def test_no_more_is_claimed_at_once_than_keeps_the_bodies_busy_while_it_is_writt
     assert desk.orders() == (ids[at_once : 2 * at_once], at_once)
 
 
-def test_of_the_shortest_jobs_half_is_claimed_at_once_so_that_the_other_half_can_run():
+def test_of_the_shortest_jobs_a_third_is_claimed_at_once_so_that_the_others_can_run():
     desk = Desk(4)
     desk.learn(seconds=0.0, bodies=1)
     desk.ask_for_look(MOST_IN_HAND)
-    assert desk.orders() == ([], MOST_IN_HAND // 2)
+    assert desk.orders() == ([], MOST_IN_HAND // 3)
+
+
+def test_many_bodies_that_ran_together_count_for_more_than_a_few():
+    few, many = Desk(5), Desk(5)
+    for desk, bodies in ((few, 1), (many, 1000)):
+        desk.learn(seconds=1.0, bodies=1)
+        desk.learn(seconds=0.0001 * bodies, bodies=bodies)
+    assert few.capacity == 5
+    assert many.capacity > 50
 
 
 def test_ids_wait_for_a_place_and_the_recorder_may_rest_meanwhile():

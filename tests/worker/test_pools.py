@@ -14,7 +14,7 @@ from django.db import connection, connections
 
 from django_jobs import job
 from django_jobs.definitions.outcomes import Ended, Failed, GivenBack, Succeeded
-from django_jobs.worker import thread_pool as pools_module
+from django_jobs.worker import thread_pool
 from django_jobs.worker.board import Board
 from django_jobs.worker.pools import Pools
 from django_jobs.worker.slots import Holds
@@ -248,7 +248,7 @@ def test_connections_of_bodies_are_kept_between_jobs_and_closed_at_the_end(make_
 
 @pytest.mark.django_db(transaction=True)
 def test_an_idle_thread_gives_its_connection_back_and_works_on(make_pools, done, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pools_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(thread_pool, "IDLE_SECONDS", 0.01)
     pools = make_pools(1)
     for _ in range(2):
         pools.start([claim(ask)])

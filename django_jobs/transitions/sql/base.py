@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -73,22 +74,22 @@ def unseen(condition: str) -> str:
     return f"CASE WHEN {condition} THEN TRUE ELSE FALSE END"
 
 
-def portions(columns: Columns, records: Iterable[Row]) -> Iterator[list[Row]]:
+def portions(columns: Columns, records: Iterable[Row]) -> Iterator[Sequence[Row]]:
     """Divide records into lists that are small enough for one statement each."""
     texts = [index for index, kind in enumerate(columns.values()) if kind == "text"]
-    portion: list[Row] = []
-    characters = 0
-    for record in records:
-        size = 0
-        for index in texts:
-            size += len(record[index] or "")
-        if portion and (len(portion) == _MOST_ROWS or characters + size > _MOST_CHARACTERS):
-            yield portion
-            portion, characters = [], 0
-        portion.append(record)
-        characters += size
-    if portion:
-        yield portion
+    every_record = iter(records)
+    while some := list(islice(every_record, _MOST_ROWS)):
+        if sum([len(record[index] or "") for index in texts for record in some]) <= _MOST_CHARACTERS:
+            yield some
+            continue
+        begin, characters = 0, 0
+        for end, record in enumerate(some):
+            size = sum([len(record[index] or "") for index in texts])
+            if end > begin and characters + size > _MOST_CHARACTERS:
+                yield some[begin:end]
+                begin, characters = end, 0
+            characters += size
+        yield some[begin:]
 
 
 class Dialect(ABC):
