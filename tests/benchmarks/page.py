@@ -180,7 +180,8 @@ def _is_measured(summary: Summary, workload: Workload) -> bool:
 def _short(workload: Workload) -> str:
     if workload.body != "empty":
         return workload.title
-    return f"{workload.processes} x {workload.concurrency}"
+    many = "" if workload.jobs is None else f", {workload.jobs:,} jobs"
+    return f"{workload.processes} x {workload.concurrency}{many}"
 
 
 def _figure(figure: Figure | None) -> str:

@@ -93,7 +93,7 @@ TARGETS = (
     ),
     Target(title="drain with 2 processes against 1", ask=_second_process, least=1.3),
     Target(title="or instead: cores busy with 1 process", ask=_cores_busy, least=1.8, unit="of 2"),
-    Target(title="drain with 4 processes against 2", ask=_own("drain-4x10", "drain-2x10"), least=1),
+    Target(title="drain with 4 processes against 2", ask=_own("long-4x10", "long-2x10"), least=1),
     Target(
         title="drain with the database transport against Redis",
         ask=lambda summary: _ratio(_drain(OURS_DATABASE, 1)(summary), _drain(OURS, 1)(summary)),

@@ -66,7 +66,8 @@ TRANSACTION = Workload(
     systems=(OURS, BARE),
 )
 DRAINS = tuple(_drain(processes, concurrency) for processes in (1, 2) for concurrency in (1, 10, 50))
-FOUR = _drain(4, 10, systems=(OURS,), once=True)
+# Processes begin one after the other, and 10,000 jobs are gone before the last of four is there.
+LONG = tuple(_drain(processes, 10, key=f"long-{processes}x10", jobs=40_000, systems=(OURS,)) for processes in (2, 4))
 IO_SYNC = Workload(key="io-sync", title="10 ms of I/O, def", kind="drain", body="io", concurrency=50, jobs=2_000)
 IO_ASYNC = Workload(
     key="io-async", title="10 ms of I/O, async def", kind="drain", body="aio", concurrency=50, jobs=2_000
@@ -129,7 +130,7 @@ FULL = (
     BULK,
     TRANSACTION,
     *DRAINS,
-    FOUR,
+    *LONG,
     IO_SYNC,
     IO_ASYNC,
     LATENCY,
