@@ -100,8 +100,7 @@ def _insert_all(
     records = list(map(_record, _in_order_of_keys(drafts, unique)))
     insertion = _Insertion(_given(records), state)
     for some in portions(insertion.columns, map(itemgetter(*insertion.given), records)):
-        for row in sql.insert(insertion, some, unique):
-            inserted[sql.read_id(row[0]).int] = row
+        inserted |= {sql.read_id(row[0]).int: row for row in sql.insert(insertion, some, unique)}
     stored: list[NewJob] = []
     others: list[NewJob] = []
     moments = _Moments()

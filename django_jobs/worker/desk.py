@@ -12,6 +12,8 @@ AHEAD_SECONDS = 0.2
 # About as long as one transaction takes: so much work is claimed in it.
 WRITE_SECONDS = 0.025
 MOST_IN_HAND = 1500
+# A third of it at once: as many can run meanwhile, and as many be written down.
+MOST_CLAIMED = 500
 MOST_TRIED = 500
 # The least weight of the newest batch in the mean run time, and how many bodies count half.
 LEAST_WEIGHT, HALF_WEIGHT_BODIES = 0.3, 10
@@ -137,7 +139,7 @@ class Desk:
         with self._lock:
             if not self.may_claim():
                 return [], 0
-            most = self._busy_for(WRITE_SECONDS, 500) + self._eager
+            most = self._busy_for(WRITE_SECONDS, min(MOST_CLAIMED, self._most_in_hand)) + self._eager
             ready = self._ready(most)
             ids, self._inbox = self._inbox[:ready], self._inbox[ready:]
             look_for, self._look_for = min(self._look_for, most), 0

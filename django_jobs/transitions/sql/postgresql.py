@@ -214,9 +214,7 @@ def _array(values: list[Any]) -> Any:
     """Write a list as PostgreSQL reads an array; the driver takes four times as long, half of a worker's own time."""
     try:
         if len(kinds := set(map(type, values))) == 1:
-            elements = map(_ELEMENTS[kinds.pop()], values)
-        else:
-            elements = (_ELEMENTS[type(value)](value) for value in values)
-        return "{" + ",".join(elements) + "}"
+            return "{" + ",".join(map(_ELEMENTS[kinds.pop()], values)) + "}"
+        return "{" + ",".join([_ELEMENTS[type(value)](value) for value in values]) + "}"
     except KeyError:
         return values  # of another type: the driver knows it
