@@ -81,7 +81,7 @@ def write(using: str, notes: Sequence["Notes"]) -> None:
 
 
 class Notes:
-    """What one attempt says. Made for every attempt, so that it must cost nothing until something is said."""
+    """What one attempt says. It costs nothing until something is said."""
 
     _progress: tuple[Any, Any, Any] | None = None
     _lines: deque[str] | None = None

@@ -94,6 +94,8 @@ def insert(
 def _insert_all(
     using: str, drafts: Sequence[NewJob], unique: UniqueKey, state: State
 ) -> tuple[list[NewJob], list[NewJob]]:
+    if not drafts:
+        return [], []
     sql = dialect(using)
     # By number: a UUID itself is hashed and compared in Python.
     inserted: dict[int, Row] = {}

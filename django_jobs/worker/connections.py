@@ -47,7 +47,7 @@ def use_own_connection(alias: str) -> None:
 def _limiting_idleness(command: str) -> str:
     """Have MariaDB end the session of a process that is frozen in the middle of a transaction, with what it locks.
 
-    PostgreSQL is told so in each transaction. Added to what the settings say, if that is a SET; for MySQL a comment.
+    PostgreSQL is told so with the transactions. Added to what the settings say, if that is a SET; for MySQL a comment.
     """
     command = command.strip().rstrip(";") or "SET @django_jobs = 1"
     if not command.upper().startswith("SET "):

@@ -41,10 +41,9 @@ class Pace:
         self._bodies += 1
         if self._seconds < JUDGED_SECONDS:
             return False
-        mean = self._seconds / self._bodies
-        self._seconds, self._bodies = 0.0, 0
-        if mean > SHORT_SECONDS:
+        if self._seconds > SHORT_SECONDS * self._bodies:
             self.slow_down()
+        self._seconds, self._bodies = 0.0, 0
         return not self.is_brisk
 
     def slow_down(self) -> None:

@@ -110,7 +110,8 @@ class ThreadPool:
             self._starts += 1
             self.last_start = began = clock.monotonic()
             self._run_one(slot, claims)
-            if self._pace.learn(clock.monotonic() - began, alone=is_runner):
+            # One that was held up, and has another runner now, tells nothing of those that came since.
+            if self._pace.learn(clock.monotonic() - began, alone=is_runner and self._runner == slot):
                 self._hand_out(len(self._waiting))
         self._step_down(slot)
         close_connections()

@@ -2,15 +2,20 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from django_jobs import CancelJob, JobContext, Snooze, current_job, current_jobs
-from django_jobs.definitions.outcomes import Succeeded
-from django_jobs.execution.execute import aexecute, execute
+from django_jobs.definitions.outcomes import Claim, Succeeded
+from django_jobs.execution.context import LazyContext
+from django_jobs.execution.execute import aexecute, execute, make_context
 from django_jobs.execution.job_data import JobData
 from django_jobs.execution.steps import Steps
-from django_jobs.lifecycle.reporting import Notes
+from django_jobs.lifecycle.reporting import Notes, make_notes_by
 from tests.execution.bodies import (
     ENQUEUED,
     KINDS,
@@ -22,6 +27,24 @@ from tests.execution.bodies import (
     run,
     with_context,
 )
+from tests.threads import together
+from tests.worker.clocks import MovedClock, moved_clock
+
+__all__ = ["moved_clock"]
+
+
+@pytest.fixture
+def made() -> Iterator[list[Claim]]:
+    """Give the claims for which a context was made: each has notes."""
+    claims: list[Claim] = []
+
+    def make(claim: Claim) -> Notes:
+        claims.append(claim)
+        return Notes(claim)
+
+    make_notes_by(make)
+    yield claims
+    make_notes_by(Notes)
 
 
 def test_outside_of_any_job_there_is_no_current_one():
@@ -115,3 +138,80 @@ def test_async_jobs_that_run_at_the_same_time_each_see_their_own():
         return await asyncio.gather(*(asyncio.ensure_future(aexecute(claim(act_async, n))) for n in (1, 2)))
 
     assert asyncio.run(both()) == [Succeeded("[1,[1]]"), Succeeded("[2,[2]]")]
+
+
+@KINDS
+def test_a_body_that_does_not_ask_has_no_context_made(function, made: list[Claim]):
+    assert run(lambda number: number, claim(function, 1)) == Succeeded("1")
+    assert made == []
+
+
+@KINDS
+def test_however_often_a_body_asks_one_context_is_made(function, made: list[Claim]):
+    seen: list[JobContext | None] = []
+    given = claim(function)
+    run(lambda: seen.extend([current_job(), *current_jobs(), current_job()]), given)
+    assert made == [given]
+    assert seen[0] is not None
+    assert all(each is seen[0] for each in seen)
+
+
+def test_a_body_that_takes_its_context_has_one_made(made: list[Claim]):
+    given = claim(with_context)
+    run(lambda context: None, given)
+    assert made == [given]
+
+
+def test_threads_of_a_body_that_ask_at_once_get_the_same_context(made: list[Claim]):
+    for _ in range(20):
+        given = claim()
+        made.clear()
+
+        def body() -> None:
+            asked = [copy_context() for _ in range(8)]
+            seen = together(len(asked), lambda number, barrier: asked[number].run(current_job))
+            assert {id(each) for each in seen} == {id(current_job())}
+            assert current_job() is not None
+
+        assert run(body, given) == Succeeded()
+        assert made == [given]
+
+
+def test_a_second_thread_waits_while_the_context_is_made():
+    """Or what one of two threads says would be lost."""
+    given, begun, go_on = claim(), threading.Event(), threading.Event()
+    contexts = []
+
+    def make() -> JobContext:
+        begun.set()
+        assert go_on.wait(20)
+        contexts.append(make_context(given, [], {}))
+        return contexts[-1]
+
+    context_of = LazyContext(make)
+
+    def ask(number: int, barrier: threading.Barrier) -> JobContext:
+        if number == 1:
+            assert begun.wait(20)
+            go_on.set()
+        return context_of()
+
+    first, second = together(2, ask)
+    assert first is second
+    assert contexts == [first]
+
+
+@KINDS
+@pytest.mark.parametrize("takes_long", [False, True], ids=["asked at once", "asked late"])
+def test_the_deadline_of_a_timed_job_is_reckoned_from_its_start(function, moved_clock: MovedClock, takes_long):
+    start, seen = moved_clock.now(), []
+
+    def body() -> None:
+        if takes_long:
+            moved_clock.seconds += 20
+        context = current_job()
+        assert context is not None
+        seen.append(context.deadline)
+
+    assert run(body, replace(claim(function), timeout=60.0)) == Succeeded()
+    assert seen == [start + timedelta(seconds=60)]

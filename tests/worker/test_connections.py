@@ -1,7 +1,7 @@
 """Connections after a body: clean and open, unless they are broken or old."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.db import Error, connection, transaction
 
 from django_jobs import Job
 from django_jobs.conf import get_settings
+from django_jobs.transitions.transactions import in_transaction
 from django_jobs.worker.connections import OLDEST_SECONDS, care_for_connections, use_own_connection
 from tests.project.jobs import add
 from tests.project.models import Effect
@@ -188,7 +189,7 @@ def test_statements_of_the_workers_own_connection_are_prepared_where_the_setting
     in_a_thread(story)
 
 
-@pytest.mark.skipif("connection.vendor != 'mysql'", reason="PostgreSQL is told in each transaction")
+@pytest.mark.skipif("connection.vendor != 'mysql'", reason="PostgreSQL is told by other means")
 @pytest.mark.parametrize("command", ["", "SET sql_mode = 'STRICT_ALL_TABLES';"], ids=["alone", "beside another"])
 def test_mariadb_ends_a_session_that_is_frozen_in_a_transaction(monkeypatch: pytest.MonkeyPatch, command: str):
     def story() -> None:
@@ -198,6 +199,130 @@ def test_mariadb_ends_a_session_that_is_frozen_in_a_transaction(monkeypatch: pyt
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.idle_transaction_timeout, @@SESSION.sql_mode LIKE '%%STRICT_ALL%%'")
             assert cursor.fetchone() == (ceil(get_settings().DEAD_AFTER_SECONDS), int(bool(command)))
+
+    in_a_thread(story)
+
+
+ONLY_ON_POSTGRESQL = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only there it is told of limits")
+LIMITS = ("idle_in_transaction_session_timeout", "lock_timeout")
+
+
+def limits_now() -> tuple[str, ...]:
+    with connection.cursor() as cursor:
+        found = []
+        for name in LIMITS:
+            cursor.execute(f"SHOW {name}")
+            found += cursor.fetchone()
+    return tuple(found)
+
+
+def limits_of(lock_wait_milliseconds: int | None = None) -> tuple[str, ...]:
+    """Return the limits that hold in a transaction of ours, and see that it is one."""
+
+    def work() -> tuple[str, ...]:
+        assert connection.in_atomic_block
+        return limits_now()
+
+    return in_transaction("default", work, lock_wait_milliseconds=lock_wait_milliseconds)
+
+
+@contextmanager
+def tellings() -> Iterator[list[bool]]:
+    """Give, for each time that the session is told its limits, whether that is inside of a transaction."""
+    told: list[bool] = []
+
+    def keep(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if "SET_CONFIG" in sql:
+            told.append(connection.in_atomic_block)
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(keep):
+        yield told
+
+
+@pytest.fixture
+def dead_after_two_seconds(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "DEAD_AFTER_SECONDS": 2, "HEARTBEAT_SECONDS": 0.5}
+
+
+@ONLY_ON_POSTGRESQL
+def test_the_workers_own_session_is_told_its_limits_once_for_many_transactions(dead_after_two_seconds: None):
+    def story() -> None:
+        use_own_connection("default")
+        with tellings() as told:
+            assert {limits_of(50) for _ in range(20)} == {("2s", "50ms")}
+        assert told == [False]
+
+    in_a_thread(story)
+
+
+@ONLY_ON_POSTGRESQL
+def test_it_is_told_again_when_they_differ_and_without_any_those_of_the_settings_hold(
+    dead_after_two_seconds: None, monkeypatch: pytest.MonkeyPatch
+):
+    def story() -> None:
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", "-c lock_timeout=7s")
+        use_own_connection("default")
+        with tellings() as told:
+            for wait, expected in ((50, "50ms"), (50, "50ms"), (None, "7s"), (None, "7s"), (70, "70ms")):
+                assert limits_of(wait) == ("2s", expected)
+        assert told == [False] * 3
+
+    in_a_thread(story)
+
+
+@ONLY_ON_POSTGRESQL
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_it_is_told_again_after_it_has_reconnected(dead_after_two_seconds: None, how: str):
+    def story() -> None:
+        use_own_connection("default")
+        with tellings() as told:
+            assert limits_of(50) == ("2s", "50ms")
+            if how == "closed":
+                connection.close()
+            else:
+                other = connection.copy()
+                with other.cursor() as cursor:
+                    cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [connection.connection.info.backend_pid])
+                other.close()
+            assert limits_of(50) == ("2s", "50ms")
+            assert limits_of(50) == ("2s", "50ms")
+        assert told == [False] * 2
+
+    in_a_thread(story)
+
+
+@ONLY_ON_POSTGRESQL
+def test_it_keeps_its_limits_after_a_transaction_that_failed(dead_after_two_seconds: None):
+    """What is said in a transaction would be undone with it."""
+
+    def story() -> None:
+        def fail() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT nothing FROM nowhere")
+
+        use_own_connection("default")
+        with tellings() as told:
+            with pytest.raises(Error):
+                in_transaction("default", fail, lock_wait_milliseconds=50)
+            assert limits_of(50) == ("2s", "50ms")
+        assert told == [False]
+
+    in_a_thread(story)
+
+
+@ONLY_ON_POSTGRESQL
+def test_any_other_session_is_told_in_each_transaction_and_keeps_nothing(dead_after_two_seconds: None):
+    def story() -> None:
+        before = limits_now()
+        with tellings() as told:
+            for _ in range(3):
+                assert limits_of(50) == ("2s", "50ms")
+                assert limits_now() == before
+            assert limits_of() == ("2s", before[1])
+        assert told == [True] * 4
+        with transaction.atomic():
+            assert limits_of(50) == before
 
     in_a_thread(story)
 
@@ -219,5 +344,16 @@ def test_what_was_interrupted_in_the_middle_leaves_no_connection():
         care_for_connections(distrust=True)
         assert connection.connection is None
         assert connect() is not raw
+
+    in_a_thread(story)
+
+
+@ONLY_ON_POSTGRESQL
+def test_a_lock_timeout_that_the_project_has_set_in_its_session_holds_in_our_transactions(dead_after_two_seconds):
+    def story() -> None:
+        with connection.cursor() as cursor:
+            # As many projects do on connection_created.
+            cursor.execute("SET lock_timeout = '3s'")
+        assert limits_of() == ("2s", "3s")
 
     in_a_thread(story)

@@ -15,6 +15,8 @@ from django_jobs import enqueue_many
 from django_jobs.checks.database import check_database
 from django_jobs.decorators import JobFunction
 from django_jobs.states import State
+from django_jobs.transitions.transactions import in_transaction
+from django_jobs.worker.connections import close_connections, use_own_connection
 from tests.conftest import StartWorkers
 from tests.pgbouncer import PgBouncer
 from tests.processes import worker_environment
@@ -118,6 +120,45 @@ def test_a_web_process_stores_steers_and_waits(start_workers: StartWorkers, boun
     web = [sys.executable, "-c", WEB]
     done = subprocess.run(web, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert left_in_sessions(bouncer) == [NOTHING] * SESSIONS
+
+
+# What a transaction of the worker's is told, as another client of PgBouncer sees it.
+LIMITS = "SELECT CURRENT_SETTING('idle_in_transaction_session_timeout'), CURRENT_SETTING('lock_timeout')"
+
+
+def limits_in_sessions(bouncer: PgBouncer) -> list[tuple[Any, ...]]:
+    with ExitStack() as ends:
+        clients = [ends.enter_context(psycopg.connect(bouncer.url, prepare_threshold=None)) for _ in range(SESSIONS)]
+        rows = [client.execute(f"{LIMITS}, pg_backend_pid()").fetchone() for client in clients]
+    assert len({row[-1] for row in rows if row is not None}) == SESSIONS
+    return [row[:-1] for row in rows if row is not None]
+
+
+def limits_inside(times: int) -> list[tuple[Any, ...]]:
+    """Return the limits of so many transactions on a connection of the worker's own."""
+
+    def work() -> tuple[Any, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(LIMITS)
+            return tuple(cursor.fetchone())
+
+    use_own_connection("default")
+    try:
+        return [in_transaction("default", work, lock_wait_milliseconds=50) for _ in range(times)]
+    finally:
+        close_connections()
+
+
+def test_what_a_transaction_of_the_workers_own_is_told_holds_for_nobody_after_it(bouncer, monkeypatch, settings):
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "DEAD_AFTER_SECONDS": 2, "HEARTBEAT_SECONDS": 0.5}
+    before = limits_in_sessions(bouncer)
+    behind = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(bouncer.port)}
+    monkeypatch.setitem(connections.settings, "default", behind)
+    with ThreadPoolExecutor(1) as thread:  # it has connections of its own
+        assert thread.submit(limits_inside, 5).result() == [("2s", "50ms")] * 5
+    assert ("2s", "50ms") not in before
+    assert limits_in_sessions(bouncer) == before
     assert left_in_sessions(bouncer) == [NOTHING] * SESSIONS
 
 

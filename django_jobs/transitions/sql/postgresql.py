@@ -160,13 +160,12 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def transaction(self, idle_seconds: float, lock_wait_milliseconds: int | None) -> Iterator[None]:
-        limits = {
-            "idle_in_transaction_session_timeout": f"'{round(idle_seconds * 1000)}'",
-            # NULL: what the settings of the user say.
-            "lock_timeout": "NULL" if lock_wait_milliseconds is None else f"'{lock_wait_milliseconds}'",
-        }
+        limits = {"idle_in_transaction_session_timeout": f"'{round(idle_seconds * 1000)}'"}
+        if lock_wait_milliseconds is not None:
+            limits["lock_timeout"] = f"'{lock_wait_milliseconds}'"
         if self._has_own_session():
-            self._limit_session(limits)
+            # NULL: what the settings of the user say.
+            self._limit_session({"lock_timeout": "NULL"} | limits)
             with transaction.atomic(using=self.connection.alias):
                 yield
             return
