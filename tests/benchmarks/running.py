@@ -15,7 +15,7 @@ from tests.benchmarks.profiling import profiled
 from tests.benchmarks.remote import Remote
 from tests.benchmarks.stores import Counts, Stores
 from tests.benchmarks.systems import System
-from tests.benchmarks.workloads import BACKLOG_SAMPLE, Workload
+from tests.benchmarks.workloads import BACKLOG_SAMPLE, FINISHED_SAMPLE, Workload
 
 REST_SECONDS = 0.002
 CHUNK = 1_000
@@ -254,8 +254,8 @@ class Runner:
 
     def _rate_of_all(self, workload: Workload) -> float:
         """Return the rate until the last body: to count millions of records would take longer than they do."""
-        self._fill(workload.body, self.system.jobs)
-        return self._drained(workload, self.system.jobs, wholly=False)[0]
+        self._fill(workload.body, FINISHED_SAMPLE)
+        return self._drained(workload, FINISHED_SAMPLE, wholly=False)[0]
 
     def _clear(self) -> None:
         self.remote.ask("clear")
