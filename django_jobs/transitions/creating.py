@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 
 from django.db import transaction
@@ -171,7 +172,7 @@ class _Insertion:
 
     @property
     def columns(self) -> Columns:
-        return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in self.given}
+        return _columns_at(self.given)
 
     def values(self, sql: Dialect, of: Of) -> dict[str, str]:
         def later_if_given(column: str) -> str:
@@ -197,6 +198,11 @@ class _Insertion:
 
     def returning(self, sql: Dialect) -> str:
         return f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
+
+
+@lru_cache(maxsize=1000)
+def _columns_at(places: tuple[int, ...]) -> Columns:
+    return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in places}
 
 
 def _given(records: Sequence[Row]) -> tuple[int, ...]:

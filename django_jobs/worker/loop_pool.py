@@ -5,7 +5,6 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from heapq import heappop, heappush
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
@@ -15,7 +14,7 @@ from django_jobs.definitions.outcomes import Claim, Ended, GivenBack, Outcome
 from django_jobs.execution.batches import aexecute_together
 from django_jobs.worker.board import Board
 from django_jobs.worker.connections import care_for_connections, close_connections
-from django_jobs.worker.slots import Done, Holds, Together, begin, slots_of
+from django_jobs.worker.slots import Done, Holds, Together, begin, slots_of, withdraw
 
 
 class LoopPool:
@@ -46,11 +45,8 @@ class LoopPool:
         loop.call_soon_threadsafe(self._hand_out, len(bodies))
 
     def withdraw(self) -> list[Claim]:
-        found: list[Claim] = []
-        with suppress(IndexError):
-            while True:
-                found += self._waiting.popleft()
-        return found
+        """Return the claims of all bodies that have not begun; they will not begin here."""
+        return withdraw(self._waiting)
 
     def resize(self, size: int) -> None:
         self._size = size

@@ -1,6 +1,8 @@
 """What the pools share: where bodies may run, and how the board hears of them."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from django_jobs.definitions.outcomes import Claim, Ended
 from django_jobs.worker.board import KINDS, Board
@@ -15,6 +17,15 @@ Together = Sequence[Claim]
 def slots_of(board: Board, kind: int) -> list[int]:
     """Return the numbers of all slots of a kind, as a heap: the lowest are used first."""
     return list(range(kind, board.slots, KINDS))
+
+
+def withdraw(waiting: deque[Together]) -> list[Claim]:
+    """Take off a queue all bodies that have not begun, and return their claims."""
+    found: list[Claim] = []
+    with suppress(IndexError):  # others take from it meanwhile
+        while True:
+            found += waiting.popleft()
+    return found
 
 
 def begin(board: Board, slot: int, claims: Together) -> None:

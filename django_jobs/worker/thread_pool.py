@@ -15,7 +15,7 @@ from django_jobs.execution.batches import execute_together
 from django_jobs.worker.board import KINDS, Board
 from django_jobs.worker.connections import IDLE_SECONDS, care_for_connections, close_connections
 from django_jobs.worker.pace import Pace
-from django_jobs.worker.slots import Done, Holds, Together, begin, slots_of
+from django_jobs.worker.slots import Done, Holds, Together, begin, slots_of, withdraw
 
 # How long the end waits for threads that may still run a body.
 JOIN_SECONDS = 0.5
@@ -28,7 +28,7 @@ class ThreadPool:
     """A number of threads over one queue: no future per job, a hand-over costs less than a microsecond.
 
     Bodies of microseconds run in one of them, the runner, for the others would only wait for Python's lock. Another
-    one looks on, and if the runner is held up, all run.
+    one looks on, and if the runner is held up, all run. Not so where `run_one` has them run in other processes.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class ThreadPool:
         self.last_start = 0.0
         self._size, self._board, self._done, self._holds = size, board, done, holds
         self._run_one, self._on_idle, self._idle_seconds = run_one or self._run_here, on_idle, idle_seconds
+        self._shares_a_lock = run_one is None
         self._waiting: deque[Together] = deque()
         # A ticket wakes a thread: there may be something to run, or one thread too many.
         self._tickets: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -68,18 +69,14 @@ class ThreadPool:
         if not self._waiting:
             self.last_start = clock.monotonic()
         self._waiting += bodies
-        if self._pace.begin_trial():
+        if self._shares_a_lock and self._pace.begin_trial():
             self._runner = None
         # Of brisk ones: a thread to run them, and one to look on.
         self._hand_out(min(len(self._waiting), 2) if self._pace.is_brisk else len(bodies))
 
     def withdraw(self) -> list[Claim]:
         """Return the claims of all bodies that have not begun; they will not begin here."""
-        found: list[Claim] = []
-        with suppress(IndexError):
-            while True:
-                found += self._waiting.popleft()
-        return found
+        return withdraw(self._waiting)
 
     def resize(self, size: int) -> None:
         """Have so many threads from now on; those that run a body beyond that end after it."""
@@ -113,7 +110,6 @@ class ThreadPool:
             # One that was held up, and has another runner now, tells nothing of those that came since.
             if self._pace.learn(clock.monotonic() - began, alone=is_runner and self._runner == slot):
                 self._hand_out(len(self._waiting))
-        self._step_down(slot)
         close_connections()
 
     def _next(self, slot: int) -> Together | None:
@@ -174,6 +170,7 @@ class ThreadPool:
         with self._lock:
             is_one_too_many = len(self._threads) > self._size
             if is_one_too_many:
+                self._step_down(slot)  # before another thread has the slot
                 del self._threads[slot]
                 heappush(self._free_slots, slot)
         return is_one_too_many

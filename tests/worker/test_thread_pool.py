@@ -127,6 +127,19 @@ def become_brisk(pool: ThreadPool, done: Outcomes, moved_clock: MovedClock) -> N
         done.get(timeout=DEADLINE_SECONDS)
 
 
+def test_bodies_that_run_in_other_processes_are_not_brisk(board: Board, done: Outcomes, moved_clock):
+    """They wait for no lock of Python's, so that all threads see to them."""
+    pool = ThreadPool(CONCURRENCY, board, 2, done.put, lambda claim: True, run_one=lambda slot, claims: ran.put(slot))
+    ran: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for _ in range(20):
+        moved_clock.seconds += TRIAL_SECONDS
+        put(pool, *(claim(tell_thread) for _ in range(10)))
+        for _ in range(10):
+            ran.get(timeout=DEADLINE_SECONDS)
+        assert not pool._pace.is_brisk
+    pool.stop()
+
+
 def test_brisk_bodies_all_run_in_one_thread(make_pool: MakePool, done, moved_clock, patient):
     pool = make_pool(CONCURRENCY)
     become_brisk(pool, done, moved_clock)

@@ -38,4 +38,4 @@ def test_a_worker_opens_no_more_files_and_threads_with_every_job(start_workers: 
             for now, before in zip(present, earlier, strict=True)
         )
 
-    wait_until(nothing_more, what=f"no more files and threads than in {earlier}")
+    assert wait_until(nothing_more, what=f"no more files and threads than in {earlier}")
