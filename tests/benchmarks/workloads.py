@@ -151,7 +151,7 @@ def quick() -> tuple[Workload, ...]:
     # Some systems are at their best at 50, and a ratio to less than their best would be a lie.
     rivals = (OURS, BULLMQ_REDIS, BULLMQ_POSTGRESQL)
     fewer = {"drain-1x50": rivals, LATENCY.key: rivals, MEMORY.key: (OURS,), COST.key: (OURS,)}
-    kept = {"drain-1x10", "drain-2x10", *jobs, *fewer}
+    kept = {"drain-1x10", "drain-2x10", "long-1x10", "long-2x10", *jobs, *fewer}
     return tuple(
         replace(each, jobs=jobs.get(each.key, each.jobs), systems=fewer.get(each.key, each.systems))
         for each in FULL
