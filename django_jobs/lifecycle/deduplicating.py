@@ -16,11 +16,11 @@ from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
 from django_jobs.states import State
 from django_jobs.transitions import deduplicating
-from django_jobs.transitions.creating import NewJob, insert
+from django_jobs.transitions.creating import insert
 from django_jobs.transitions.deduplicating import Hits, Released
+from django_jobs.transitions.drafts import NewJob
 from django_jobs.transitions.due import now
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import DEDUPLICATION
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.transports import Bell
 
@@ -105,7 +105,7 @@ def store_deduplicated(using: str, drafts: Sequence[NewJob]) -> dict[UUID, Job]:
     """
     # A refusal would leave a lock on the holder, and its worker would wait for the caller's commit.
     tries = not (connections[using].in_atomic_block and dialect(using).locks_when_refused)
-    stored, others = insert(using, drafts, unique=DEDUPLICATION) if tries else ([], list(drafts))
+    stored, others = insert(using, drafts) if tries else ([], list(drafts))
     jobs = {draft.job.pk: draft.job for draft in stored}
     if jobs:
         ring_on_commit(using, bells_of_new(list(jobs.values())), list(jobs.values()))
@@ -157,7 +157,7 @@ def _store_waiting(using: str, drafts: Sequence[NewJob]) -> dict[UUID, Job]:
     for draft in drafts:
         draft.job.deduplication_slot = draft.job.pk
     if drafts:
-        insert(using, drafts, unique=DEDUPLICATION, waiting=True)
+        insert(using, drafts, waiting=True)
     return {draft.job.pk: draft.job for draft in drafts}
 
 
@@ -174,7 +174,7 @@ class Settlement:
     def hit(self, id: UUID, draft: NewJob) -> None:
         """Note that a call came to nothing because of this row."""
         number = self._hits[id][1].number if id in self._hits else 0
-        seconds = draft.held_seconds if "extend" in (draft.job.deduplication_mode or "") else None
+        seconds = draft.template.held_seconds if "extend" in (draft.job.deduplication_mode or "") else None
         self._hits[id] = _digest(draft.job), Hits(number + 1, seconds)
 
     def run(self) -> None:

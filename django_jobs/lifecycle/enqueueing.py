@@ -1,9 +1,7 @@
 """enqueue: requests become rows, in the caller's transaction. It only inserts."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models.base import ModelState
 
-from django_jobs.conf import JobsSettings, get_settings
+from django_jobs.conf import get_settings
 from django_jobs.definitions.arguments import (
     arguments_digest,
     decode_call,
@@ -23,28 +21,23 @@ from django_jobs.definitions.arguments import (
 )
 from django_jobs.definitions.batches import likeness
 from django_jobs.definitions.identifiers import uuid7s
-from django_jobs.definitions.keeping import StoredKeep
-from django_jobs.definitions.metadata import metadata_text
-from django_jobs.definitions.options import JobOptions
 from django_jobs.definitions.redaction import shown_call
-from django_jobs.definitions.registry import JobSpec
-from django_jobs.definitions.requests import JobRequest, ResolvedOptions, deduplication_key_of, key_of, resolve
-from django_jobs.definitions.retries import to_text
+from django_jobs.definitions.requests import JobRequest, deduplication_key_of, key_of
 from django_jobs.errors import EnqueueRace, IdempotencyConflict, InvalidArguments
 from django_jobs.lifecycle.deduplicating import store_deduplicated
 from django_jobs.lifecycle.dispatching import bells_of_new, ring_on_commit
+from django_jobs.lifecycle.kinds import Kind, kind_of
 from django_jobs.middleware import before_enqueue, chain
 from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
-from django_jobs.transitions.creating import CHUNK, NewJob, free_expired_keys, holders, insert
+from django_jobs.transitions.creating import CHUNK, free_expired_keys, holders, insert, insert_in_turn
+from django_jobs.transitions.drafts import NewJob
+from django_jobs.transitions.sql.base import DEDUPLICATION
 from django_jobs.transitions.transactions import after_own_collisions
 
 TRIES = 3
-# Every column of the row, as long as nothing was said.
-_DEFAULTS = {field.attname: field.get_default() for field in Job._meta.concrete_fields}
-# What is enqueued one by one mostly has options that were said once; those of a call of its own are not worth a place.
-MOST_KNOWN = 256
-_known: dict[tuple[int, int], tuple[JobSpec, JobOptions, JobsSettings, ResolvedOptions, dict[str, Any]]] = {}
+# Fewer are stored by one statement: to send another costs more than to wait.
+FEWEST_IN_PARTS = 100
 
 
 def enqueue(request: JobRequest) -> Job[Any]:
@@ -53,6 +46,7 @@ def enqueue(request: JobRequest) -> Job[Any]:
     `created` of the row tells which. Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict, EnqueueRace.
     """
     using = get_settings().DATABASE
+    (request,) = _as_middleware_wants([request])
     return _store(using, _drafts(using, [request]))[0]
 
 
@@ -68,92 +62,84 @@ def enqueue_many(requests: Iterable[JobRequest]) -> list[Job]:
         jobs: list[Job] = []
         with transaction.atomic(using=using):
             for chunk in _chunks(requests):
-                jobs += _store(using, _drafts(using, chunk))
+                jobs += _store_many(using, chunk)
         return jobs
 
     # What an iterator has given it does not give again.
     return work() if isinstance(requests, Iterator) else after_own_collisions(using, "enqueue_many()", work)
 
 
+def _as_middleware_wants(requests: Sequence[JobRequest]) -> Sequence[JobRequest]:
+    return [before_enqueue(request) for request in requests] if chain() else requests
+
+
+def _store_many(using: str, requests: Sequence[JobRequest]) -> list[Job]:
+    requests = _as_middleware_wants(requests)
+    kinds = {(id(request.spec), id(request.options)): request for request in requests}
+    if not all(kind_of(request).is_plain for request in kinds.values()):
+        return _store(using, _drafts(using, requests))
+    jobs: list[Job] = []
+
+    def stored(drafts: Sequence[NewJob]) -> None:
+        created = [draft.job for draft in drafts]
+        ring_on_commit(using, bells_of_new(created), created)
+        jobs.extend(created)
+
+    insert_in_turn(using, (_drafts(using, some) for some in _parts(requests)), stored)
+    return jobs
+
+
+def _parts(requests: Sequence[JobRequest]) -> Iterator[Sequence[JobRequest]]:
+    """Divide a chunk, so that the database stores the first part while the second is made."""
+    # To make a job takes about twice as long as to store it.
+    end = len(requests) * 2 // 3 if len(requests) >= FEWEST_IN_PARTS else len(requests)
+    yield requests[:end]
+    if end < len(requests):
+        yield requests[end:]
+
+
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:
-    if chain():
-        requests = [before_enqueue(request) for request in requests]
     drafts = []
     last: JobRequest | None = None
     for request, job_id in zip(requests, uuid7s(len(requests)), strict=True):
         # Nearly always all of a bulk are of one kind.
         if last is None or request.options is not last.options or request.spec is not last.spec:
-            resolved, columns = _resolved(request)
-        drafts.append(_draft(using, request, job_id, resolved, columns))
+            kind = kind_of(request)
+        drafts.append(_draft(using, request, job_id, kind))
         last = request
     return drafts
 
 
-def _resolved(request: JobRequest) -> tuple[ResolvedOptions, dict[str, Any]]:
-    """Return what the options of a request come to; found out once for all that share spec, options and settings."""
-    spec, options, settings = request.spec, request.options, get_settings()
-    known = _known.get((id(spec), id(options)))
-    # They are kept with it, so no others have their ids.
-    if known is None or known[:3] != (spec, options, settings):
-        resolved = resolve(request)
-        known = spec, options, settings, resolved, _columns(spec, resolved)
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        _known[id(spec), id(options)] = known
-    return known[3], known[4]
-
-
-def _columns(spec: JobSpec, options: ResolvedOptions) -> dict[str, Any]:
-    """Return all columns of a row: those that the options fill, and the defaults."""
-    return _DEFAULTS | {
-        "name": spec.name,
-        "queue_name": options.queue_name,
-        "priority": options.priority,
-        "lifo": options.lifo,
-        "run_after": options.run_after if isinstance(options.run_after, datetime) else None,
-        "max_attempts": options.max_attempts,
-        "expires_at": options.expires if isinstance(options.expires, datetime) else None,
-        "timeout": options.timeout,
-        "max_stalls": options.max_stalls,
-        "max_starts": options.max_starts,
-        "backoff": to_text(options.backoff),
-        "metadata_text": metadata_text(options.metadata) if options.metadata else None,
-        **_keep_columns(options.keep),
-    }
-
-
-def _keep_columns(keep: StoredKeep | None) -> dict[str, int | None]:
-    return {} if keep is None else {f"keep_{name}": value for name, value in asdict(keep).items()}
-
-
-def _draft(using: str, request: JobRequest, job_id: UUID, options: ResolvedOptions, columns: dict[str, Any]) -> NewJob:
-    arguments = encode_call(request.args, request.kwargs, limit=options.max_payload_bytes)
+def _draft(using: str, request: JobRequest, job_id: UUID, kind: Kind) -> NewJob:
+    arguments = encode_call(request.args, request.kwargs, limit=kind.resolved.max_payload_bytes)
     if request.spec.batch is not None:
         likeness(request.spec.batch, request.spec.name, arguments)  # what raises, raises here and not in a worker
-    own: dict[str, Any] = {"id": job_id, "arguments": arguments, "headers": encode_headers(request.headers)}
-    key = key_of(request, options)
+    template = kind.template
+    own: dict[str, Any] = {"id": job_id, "arguments": arguments}
+    if request.headers:
+        template = kind.template_with_headers
+        own["headers"] = encode_headers(request.headers)
+    if template.unique is not None:
+        own |= _keys(request, kind, arguments)
+    return NewJob(_row(using, template.columns, own), template)
+
+
+def _keys(request: JobRequest, kind: Kind, arguments: str) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    key = key_of(request, kind.resolved)
     if key is not None:
         own["idempotency_key"] = key
         own["key_digest"] = key_digest(request.spec.name, key)
         own["arguments_digest"] = arguments_digest(arguments)
-    held_seconds = None
-    if (asked := options.deduplicate) is not None:
+    if (asked := kind.resolved.deduplicate) is not None:
         deduplication_key = deduplication_key_of(request, asked)
         own["deduplication_mode"], own["deduplication_key"] = asked.mode, deduplication_key
         own["deduplication_digest"] = deduplication_digest(request.spec.name, deduplication_key, arguments)
         own["deduplication_slot"] = HOLDER
-        held_seconds = asked.ttl if isinstance(asked.ttl, float) else None
-    return NewJob(
-        _row(using, columns, own),
-        delay=options.run_after if isinstance(options.run_after, float) else None,
-        expires_after=options.expires if isinstance(options.expires, float) else None,
-        key_seconds=None if key is None else options.idempotency_ttl,
-        metadata=options.metadata or None,
-        held_seconds=held_seconds,
-    )
+    return own
 
 
-def _row(using: str, columns: dict[str, Any], own: dict[str, Any]) -> Job:
+def _row(using: str, columns: Mapping[str, Any], own: dict[str, Any]) -> Job:
     """Return a row with these values, at a twentieth of the price of Job(...), which sets each column by itself."""
     job = Job.__new__(Job)
     state = ModelState()
@@ -167,9 +153,9 @@ def _store(using: str, drafts: Sequence[NewJob]) -> list[Job]:
     instead: dict[UUID, Job] = {}
     # As they are now: a row that makes way for another while it is stored becomes that other one.
     ids = [draft.job.id for draft in drafts]
-    remaining = [draft for draft in drafts if draft.job.deduplication_slot is None]
+    remaining = [draft for draft in drafts if draft.template.unique is not DEDUPLICATION]
     if len(remaining) < len(drafts):
-        instead |= store_deduplicated(using, [draft for draft in drafts if draft.job.deduplication_slot is not None])
+        instead |= store_deduplicated(using, [draft for draft in drafts if draft.template.unique is DEDUPLICATION])
     for _ in range(TRIES):
         stored, others = insert(using, remaining)
         if stored:

@@ -1,39 +1,22 @@
 """create: nothing -> ready or blocked. Only inserts; a key is acquired here, and by who waits for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from operator import itemgetter
 
 from django.db import transaction
 
-from django_jobs.definitions.metadata import Fact, as_text
+from django_jobs.definitions.metadata import as_text
 from django_jobs.models import Job, Metadata
 from django_jobs.states import State
+from django_jobs.transitions.drafts import NewJob, table_of
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import IDEMPOTENCY, Columns, Dialect, Of, Row, UniqueKey, portions
+from django_jobs.transitions.sql.base import Dialect, Row
 from django_jobs.transitions.transactions import after_own_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
-
-
-@dataclass(slots=True)
-class NewJob:
-    """A row to insert, complete but for what the database's clock decides.
-
-    `job.run_after`: a moment; `delay`: seconds from the INSERT; neither: at once. The same for the expiry. It is not
-    frozen, for that takes three times as long.
-    """
-
-    job: Job
-    delay: float | None = None
-    expires_after: float | None = None
-    key_seconds: float | None = None
-    metadata: Mapping[str, Fact] | None = None
-    # For so long a deduplication key is held, if not while the job is alive.
-    held_seconds: float | None = None
+_DECIDED = ("state", "rank", "run_after", "enqueued_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,84 +27,70 @@ class Holder:
     expired: bool
 
 
-# Django's name of a field -> the type of its column, in the words of PostgreSQL.
-_TYPES = {
-    "UUIDField": "uuid",
-    "CharField": "text",
-    "TextField": "text",
-    "BooleanField": "boolean",
-    "SmallIntegerField": "bigint",
-    "PositiveSmallIntegerField": "bigint",
-    "IntegerField": "bigint",
-    "PositiveIntegerField": "bigint",
-    "BigIntegerField": "bigint",
-    "FloatField": "float8",
-    "DateTimeField": "timestamptz",
-    "BinaryField": "bytea",
-}
-# What only the statement knows; every other column is stored as the row has it.
-_DECIDED = ("state", "rank", "enqueued_at", "key_expires_at", "deduplication_expires_at")
-_STORED = {
-    field.attname: _TYPES[field.get_internal_type()]
-    for field in Job._meta.concrete_fields
-    if field.attname not in _DECIDED
-}
-_COLUMNS = {**_STORED, **dict.fromkeys(("delay", "expires_after", "key_seconds", "held_seconds"), "float8")}
-_NAMES = list(_COLUMNS)
-_stored_values = itemgetter(*_STORED)
-
-
-def insert(
-    using: str, drafts: Sequence[NewJob], *, unique: UniqueKey = IDEMPOTENCY, waiting: bool = False
-) -> tuple[list[NewJob], list[NewJob]]:
+def insert(using: str, drafts: Sequence[NewJob], *, waiting: bool = False) -> tuple[list[NewJob], list[NewJob]]:
     """Insert the jobs in the current transaction, and tell each row that was stored what the database decided.
 
-    Return those that were stored, and the others, whose keys of the kind `unique` are taken. With `waiting` all are
-    stored as blocked. Where the caller has no transaction open, a deadlock over a key does not reach them.
+    Return those that were stored, and the others, whose keys are taken. With `waiting` all are stored as blocked. Where
+    the caller has no transaction open, a deadlock over a key does not reach them.
     """
+    if not drafts:
+        return [], []
     state = State.BLOCKED if waiting else State.READY
 
     def work() -> tuple[list[NewJob], list[NewJob]]:
-        if not any(draft.metadata for draft in drafts):
-            return _insert_all(using, drafts, unique, state)
+        if not any(draft.template.metadata for draft in drafts):
+            return _send(dialect(using), drafts, state)()
         with transaction.atomic(using=using, savepoint=False):
-            stored, others = _insert_all(using, drafts, unique, state)
+            stored, others = _send(dialect(using), drafts, state)()
             _insert_metadata(using, stored)
             return stored, others
 
     return after_own_collisions(using, "An insert of jobs", work)
 
 
-def _insert_all(
-    using: str, drafts: Sequence[NewJob], unique: UniqueKey, state: State
-) -> tuple[list[NewJob], list[NewJob]]:
-    if not drafts:
-        return [], []
+def insert_in_turn(using: str, parts: Iterable[Sequence[NewJob]], stored: Callable[[Sequence[NewJob]], object]) -> None:
+    """Insert jobs without keys and metadata, part by part, in the current transaction; `stored` hears of each part.
+
+    Where the database can take more than one statement at a time, it stores a part while the next one is made.
+    """
     sql = dialect(using)
-    # By number: a UUID itself is hashed and compared in Python.
-    inserted: dict[int, Row] = {}
-    records = list(map(_record, _in_order_of_keys(drafts, unique)))
-    insertion = _Insertion(_given(records), state)
-    for some in portions(insertion.columns, map(itemgetter(*insertion.given), records)):
-        inserted |= {sql.read_id(row[0]).int: row for row in sql.insert(insertion, some, unique)}
-    stored: list[NewJob] = []
-    others: list[NewJob] = []
-    moments = _Moments()
-    for draft in drafts:
-        row = inserted.get(draft.job.id.int)
-        if row is None:
-            others.append(draft)
-        else:
-            _complete(draft, state, moments, *row[1:])
-            stored.append(draft)
-    return stored, others
+    last: Callable[[], tuple[list[NewJob], list[NewJob]]] | None = None
+    with sql.pipelined():
+        for drafts in parts:
+            sent = _send(sql, drafts, State.READY)
+            if last is not None:
+                stored(last()[0])
+            last = sent
+        if last is not None:
+            stored(last()[0])
 
 
-def _in_order_of_keys(drafts: Sequence[NewJob], unique: UniqueKey) -> Sequence[NewJob]:
+def _send(sql: Dialect, drafts: Sequence[NewJob], state: State) -> Callable[[], tuple[list[NewJob], list[NewJob]]]:
+    """Send the jobs to the database; return what waits for the answer, and tells who was stored and who was not."""
+    insertion, table = table_of(_in_order_of_keys(drafts), state)
+    sent = [(part, sql.insert(insertion, part)) for part in table.portions(insertion.columns)]
+
+    def receive() -> tuple[list[NewJob], list[NewJob]]:
+        if not insertion.is_uniform:
+            return _complete_each(sql, drafts, state, [row for _, answer in sent for row in answer()])
+        begin = 0
+        for part, answer in sent:
+            _complete_alike(drafts[begin : begin + len(part)], state, answer()[0])
+            begin += len(part)
+        return list(drafts), []
+
+    return receive
+
+
+def _in_order_of_keys(drafts: Sequence[NewJob]) -> Sequence[NewJob]:
     """Return them so that two bulks with the same keys do not wait for each other crosswise, which is a deadlock."""
-    if all(getattr(draft.job, unique.column) is None for draft in drafts):
+    if len(drafts) == 1:
         return drafts
-    return sorted(drafts, key=lambda draft: bytes(getattr(draft.job, unique.column) or b""))
+    unique = next((unique for draft in drafts if (unique := draft.template.unique) is not None), None)
+    if unique is None:
+        return drafts
+    column = unique.column
+    return sorted(drafts, key=lambda draft: bytes(getattr(draft.job, column) or b""))
 
 
 def holders(using: str, digests: Sequence[bytes]) -> dict[bytes, Holder]:
@@ -154,93 +123,51 @@ def _insert_metadata(using: str, drafts: Sequence[NewJob]) -> None:
     facts = [
         Metadata(job_id=draft.job.id, key=key, value=as_text(fact))
         for draft in drafts
-        for key, fact in (draft.metadata or {}).items()
+        for key, fact in (draft.template.metadata or {}).items()
     ]
     Metadata.objects.using(using).bulk_create(facts, batch_size=CHUNK)
 
 
-def _record(draft: NewJob) -> Row:
-    return (*_stored_values(vars(draft.job)), draft.delay, draft.expires_after, draft.key_seconds, draft.held_seconds)
+def _complete_each(
+    sql: Dialect, drafts: Sequence[NewJob], state: State, rows: Sequence[Row]
+) -> tuple[list[NewJob], list[NewJob]]:
+    # By number: a UUID itself is hashed and compared in Python.
+    decided = {sql.read_id(row[0]).int: row for row in rows}
+    stored: list[NewJob] = []
+    others: list[NewJob] = []
+    for draft in drafts:
+        row = decided.get(draft.job.id.int)
+        if row is None:
+            others.append(draft)
+        else:
+            _complete(draft, state, *row[1:])
+            stored.append(draft)
+    return stored, others
 
 
-@dataclass(frozen=True, slots=True)
-class _Insertion:
-    """How jobs are stored of which the columns at these places are given."""
-
-    given: tuple[int, ...]
-    state: State
-
-    @property
-    def columns(self) -> Columns:
-        return _columns_at(self.given)
-
-    def values(self, sql: Dialect, of: Of) -> dict[str, str]:
-        def later_if_given(column: str) -> str:
-            return f"CASE WHEN {of(column)} IS NULL THEN NULL ELSE {sql.later(of(column))} END"
-
-        columns = self.columns
-        values = {name: of(name) for name in columns if name in _STORED}
-        due = sql.later(f"COALESCE({of('delay')}, 0)") if "delay" in columns else sql.now
-        if "run_after" in columns:
-            due = f"COALESCE({of('run_after')}, {due})"
-        values["state"] = f"'{self.state.value}'"
-        values["run_after"] = due
-        values["rank"] = sql.rank(due if due == sql.now else sql.latest(due, sql.now), of("priority"), of("lifo"))
-        values["enqueued_at"] = sql.now
-        if "expires_after" in columns:
-            expires = later_if_given("expires_after")
-            values["expires_at"] = f"COALESCE({of('expires_at')}, {expires})" if "expires_at" in columns else expires
-        if "key_seconds" in columns:
-            values["key_expires_at"] = later_if_given("key_seconds")
-        if "held_seconds" in columns:
-            values["deduplication_expires_at"] = later_if_given("held_seconds")
-        return values
-
-    def returning(self, sql: Dialect) -> str:
-        return f"id, rank, {sql.epoch('run_after')}, {sql.epoch('enqueued_at')}, {sql.epoch('expires_at')}"
-
-
-@lru_cache(maxsize=1000)
-def _columns_at(places: tuple[int, ...]) -> Columns:
-    return {_NAMES[index]: _COLUMNS[_NAMES[index]] for index in places}
-
-
-def _given(records: Sequence[Row]) -> tuple[int, ...]:
-    """Return the places of the columns that have values: most are empty in all, and each costs its part."""
-    if len(records) == 1:
-        return tuple([index for index, value in enumerate(records[0]) if value is not None])
-    columns = zip(*records, strict=True)
-    return tuple([index for index, values in enumerate(columns) if values.count(None) < len(values)])
-
-
-class _Moments(dict[float, datetime]):
-    """Moments by their seconds since 1970: what one statement has stored at once shares them."""
-
-    def __missing__(self, seconds: float) -> datetime:
-        moment = self[seconds] = datetime.fromtimestamp(seconds, UTC)
-        return moment
+def _complete_alike(drafts: Sequence[NewJob], state: State, row: Row) -> None:
+    """What was decided for one was decided for all; they share its moments."""
+    first, *others = drafts
+    _complete(first, state, *row[1:])
+    decided = {name: vars(first.job)[name] for name in _DECIDED}
+    for draft in others:
+        vars(draft.job).update(decided)
 
 
 def _complete(
-    draft: NewJob,
-    state: State,
-    moments: _Moments,
-    rank: int,
-    run_after: float,
-    enqueued_at: float,
-    expires_at: float | None,
+    draft: NewJob, state: State, rank: int, run_after: float, enqueued_at: float, expires_at: float | None
 ) -> None:
-    job = draft.job
+    job, template = draft.job, draft.template
     job.state = state
     job.rank = rank
-    job.enqueued_at = moments[enqueued_at]
+    job.enqueued_at = datetime.fromtimestamp(enqueued_at, UTC)
     # A moment that the caller gave is stored as it is; far away, a number of seconds is not that exact.
     given: datetime | None = job.run_after
     if given is None:
-        job.run_after = moments[run_after]
-    if draft.expires_after is not None and expires_at is not None:
+        job.run_after = job.enqueued_at if run_after == enqueued_at else datetime.fromtimestamp(run_after, UTC)
+    if template.expires_after is not None and expires_at is not None:
         job.expires_at = datetime.fromtimestamp(expires_at, UTC)
-    if draft.key_seconds is not None:
-        job.key_expires_at = job.enqueued_at + timedelta(seconds=draft.key_seconds)
-    if draft.held_seconds is not None:
-        job.deduplication_expires_at = job.enqueued_at + timedelta(seconds=draft.held_seconds)
+    if template.key_seconds is not None:
+        job.key_expires_at = job.enqueued_at + timedelta(seconds=template.key_seconds)
+    if template.held_seconds is not None:
+        job.deduplication_expires_at = job.enqueued_at + timedelta(seconds=template.held_seconds)

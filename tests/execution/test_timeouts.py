@@ -136,8 +136,10 @@ def test_a_call_that_waits_in_c_returns_first():
     def was_struck():
         # A strike holds its lock until the exception is on its way.
         for watched in list(timeouts.watch._watched.values()):
+            assert isinstance(watched.target, Shot)
             with watched.target._lock:
                 return watched.target.was_fired
+        return False
 
     def open_door():
         wait_until(was_struck, what="the body is struck")

@@ -6,7 +6,7 @@ database's clock, at the start of the statement.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -27,6 +27,8 @@ Columns = dict[str, str]
 Row = Sequence[Any]
 # Returns how a column of a record is written.
 Of = Callable[[str], str]
+# Waits for the rows of a statement that was sent.
+Answer = Callable[[], list[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,49 @@ class UniqueKey:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Records by column: values that all of them share, and one value for each of the columns that are their own."""
+
+    shared: Mapping[str, Any]
+    own: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.own.values()), ()))
+
+    def rows(self, places: Collection[int]) -> "Table":
+        """Return the records at these places."""
+        return Table(self.shared, {name: [values[place] for place in places] for name, values in self.own.items()})
+
+    def halves(self) -> tuple["Table", "Table"]:
+        middle = len(self) // 2
+        return self.rows(range(middle)), self.rows(range(middle, len(self)))
+
+    def portions(self, columns: Columns) -> Iterator["Table"]:
+        """Divide it into tables that are small enough for one statement each."""
+        texts = [values for name, values in self.own.items() if columns[name] == "text"]
+        characters = sum([len(text) for values in texts for text in values if text])
+        if len(self) == 1 or (len(self) <= _MOST_ROWS and characters <= _MOST_CHARACTERS):
+            yield self
+        else:
+            for half in self.halves():
+                yield from half.portions(columns)
+
+
 class Insertion(Hashable, Protocol):
     """All that a statement which inserts jobs is made of, but for their values."""
 
     @property
     def columns(self) -> Columns:
         """The columns of its records."""
+
+    @property
+    def unique(self) -> UniqueKey | None:
+        """The key that may be taken; None: nobody has one."""
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all are stored and one row of the answer tells all, for it is the same for each."""
 
     def values(self, sql: "Dialect", of: Of) -> dict[str, str]:
         """Return the expression of each column of job; a column that is not there is NULL."""
@@ -204,18 +243,22 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
-        """Insert a row for each record unless its unique key is taken; return those that were inserted."""
+    def insert(self, insertion: Insertion, table: Table) -> Answer:
+        """Insert a row for each record unless its unique key is taken; answer with those that were inserted.
+
+        Where all are alike, one or more rows are the answer.
+        """
+
+    def pipelined(self) -> AbstractContextManager[None]:
+        """Let `insert` return before the database has answered, where it can. Inside of a transaction."""
+        return nullcontext()
 
     def of_record(self, column: str) -> str:
         """Return a column of a record in a statement that selects from records as `o`."""
         return f"o.{self.connection.ops.quote_name(column)}"
 
-    def divided(self, columns: Columns, records: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
-        """Return the columns whose value is the same in all records, with it, and the others with all their values.
-
-        What is the same travels once, however many records there are.
-        """
+    def divided(self, columns: Columns, records: Sequence[Row]) -> Table:
+        """Return the records by column: what is the same in all travels once, however many there are."""
         shared: dict[str, Any] = {}
         own: dict[str, Sequence[Any]] = {}
         for name, values in zip(columns, zip(*records, strict=True), strict=True):
@@ -224,7 +267,7 @@ class Dialect(ABC):
                 shared[name] = values[0]
             else:
                 own[name] = values
-        return shared, own
+        return Table(shared, own)
 
     def keep_newest(self, model: type[Model], columns: Sequence[str], records: Sequence[Row]) -> None:
         """Insert each record, or put it in the place of the row with its key unless that has a higher fence.

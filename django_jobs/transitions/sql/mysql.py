@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
+from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table, UniqueKey
 
 _TYPES = {
     "uuid": "CHAR(36)",
@@ -116,23 +116,23 @@ class MySQL(Dialect):
             among, parameters = self.among("j.id", chosen)
             return self.query(f"SELECT {returning} FROM {self.job} AS j WHERE {among}", parameters)
 
-    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
+    def insert(self, insertion: Insertion, table: Table) -> Answer:
         """Insert unkeyed jobs at once and keyed ones each in a savepoint: IGNORE would swallow other errors too."""
-        columns = insertion.columns
-        # Where no record has the column, nobody has a key.
-        key = list(columns).index(unique.column) if unique.column in columns else len(columns)
-        keyed = [record for record in records if any(record[key : key + 1])]
-        unkeyed = [record for record in records if not any(record[key : key + 1])]
-        inserted = [record[0] for record in unkeyed]
+        columns, unique = insertion.columns, insertion.unique
+        keys = [None] * len(table) if unique is None else table.own[unique.column]
+        unkeyed = table.rows([place for place, key in enumerate(keys) if not key])
+        keyed = [table.rows([place]) for place, key in enumerate(keys) if key]
         values = insertion.values(self, self.of_record)
         with transaction.atomic(self.connection.alias, savepoint=False):
-            if unkeyed:
+            inserted = list(unkeyed.own["id"])
+            if inserted:
                 self._insert(columns, unkeyed, values)
             for record in keyed:
-                if self._insert_keyed(columns, record, values, unique):
-                    inserted.append(record[0])
-            among, parameters = self.among("id", inserted)
-            return self.query(f"SELECT {insertion.returning(self)} FROM {self.job} WHERE {among}", parameters)
+                if unique is not None and self._insert_keyed(columns, record, values, unique):
+                    inserted += record.own["id"]
+            among, parameters = self.among("id", inserted[:1] if insertion.is_uniform else inserted)
+            rows = self.query(f"SELECT {insertion.returning(self)} FROM {self.job} WHERE {among}", parameters)
+        return lambda: rows
 
     def insert_once(self, insert: str, parameters: Sequence[Any], key: str) -> bool:
         try:
@@ -156,10 +156,10 @@ class MySQL(Dialect):
         sets = ", ".join(f"{name} = IF(fence <= VALUES(fence), VALUES({name}), {name})" for name in columns[1:])
         return f"ON DUPLICATE KEY UPDATE {sets}"
 
-    def _insert_keyed(self, columns: Columns, record: Row, values: dict[str, str], unique: UniqueKey) -> bool:
+    def _insert_keyed(self, columns: Columns, record: Table, values: dict[str, str], unique: UniqueKey) -> bool:
         try:
             with transaction.atomic(self.connection.alias):
-                self._insert(columns, [record], values)
+                self._insert(columns, record, values)
         except IntegrityError as error:
             number, message = error.args[0], str(error.args[1:])
             if number == _DUPLICATE_ENTRY and unique.index in message:
@@ -167,29 +167,27 @@ class MySQL(Dialect):
             raise
         return True
 
-    def _insert(self, columns: Columns, records: Sequence[Row], values: dict[str, str]) -> None:
-        source, parameters = self._source(columns, records)
+    def _insert(self, columns: Columns, table: Table, values: dict[str, str]) -> None:
+        source, parameters = self._source(columns, table)
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         expressions = ", ".join(
             f"UNHEX({value})" if columns.get(name) == "bytea" else value for name, value in values.items()
         )
         self.execute(f"INSERT INTO {self.job} ({names}) SELECT {expressions} FROM {source}", parameters)
 
-    def _source(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
+    def _source(self, columns: Columns, table: Table) -> tuple[str, list[Any]]:
         """Return the records to select from, and the parameters of the expression."""
-        shared, own = self.divided(columns, records)
         quoted = {name: self.connection.ops.quote_name(name) for name in columns}
         # A moment must be known as one, for a text compares otherwise.
         selected = [
             f"{'CAST(%s AS DATETIME(6))' if columns[name] == 'timestamptz' else '%s'} AS {quoted[name]}"
-            for name in shared
+            for name in table.shared
         ]
-        parameters = [self._as_parameter(value) for value in shared.values()]
-        if not own:
-            return f"(SELECT {', '.join(selected)}) AS o", parameters
-        table, rows = self._rows({name: columns[name] for name in own}, list(zip(*own.values(), strict=True)))
+        parameters = [self._as_parameter(value) for value in table.shared.values()]
+        own = {name: columns[name] for name in table.own}
+        source, rows = self._rows(own, list(zip(*table.own.values(), strict=True)))
         selected += [f"o.{quoted[name]}" for name in own]
-        return f"(SELECT {', '.join(selected)} FROM {table}) AS o", [*parameters, rows]
+        return f"(SELECT {', '.join(selected)} FROM {source}) AS o", [*parameters, rows]
 
     def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, str]:
         paths = ", ".join(

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from django_jobs.conf import OWN_CONNECTION
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
+from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
@@ -39,7 +39,8 @@ class PostgreSQL(Dialect):
         return f"LEAST({ticks}, {LAST_TICK})"
 
     def epoch(self, moment: str) -> str:
-        return f"EXTRACT(EPOCH FROM {moment})::float8"
+        # EXTRACT would make a decimal number of it first.
+        return f"DATE_PART('epoch', {moment})"
 
     def latest(self, *moments: str) -> str:
         return f"GREATEST({', '.join(moments)})"
@@ -105,38 +106,65 @@ class PostgreSQL(Dialect):
         *,
         skip_locked: bool = False,
     ) -> list[Row]:
-        source, parameters = self._rows(columns, records)
+        table = self.divided(columns, records)
         ids = [record[0] for record in records]
         mine = "%s::uuid[]"
         if skip_locked:
             mine = f"ARRAY(SELECT id FROM {self.job} WHERE id = ANY({mine}) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
         # The list of ids beside the join keeps the primary key in the plan on a table that was analysed while empty.
         return self.query(
-            f"UPDATE {self.job} AS j SET {sets} FROM {source} "
+            f"UPDATE {self.job} AS j SET {sets} FROM {self._source(columns, table)} "
             f"WHERE j.id = o.id AND j.id = ANY({mine}) AND {guard} RETURNING {returning}",
-            [*parameters, ids],
+            [*table.shared.values(), *map(_array, table.own.values()), ids],
         )
 
-    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
-        if len(records) == 1:
-            text = self._remembered((insertion, unique), lambda: self._insert_of_one(insertion, unique))
-            return self.query(text, dict(zip(insertion.columns, records[0], strict=True)))
-        rows, parameters = self._rows(insertion.columns, records)
-        values = insertion.values(self, self.of_record)
-        return self.query(
-            self._insert(insertion, values, f"SELECT {', '.join(values.values())} FROM {rows}", unique), parameters
-        )
+    def insert(self, insertion: Insertion, table: Table) -> Answer:
+        if len(table) == 1:
+            text = self._remembered((insertion, 1), lambda: self._insert_of_one(insertion))
+            return self._sent(text, {**table.shared, **{name: values[0] for name, values in table.own.items()}})
+        text = self._remembered((insertion, 2), lambda: self._insert_of_many(insertion, table))
+        return self._sent(text, [*table.shared.values(), *map(_array, table.own.values())])
 
-    def _insert_of_one(self, insertion: Insertion, unique: UniqueKey) -> str:
+    def _insert_of_one(self, insertion: Insertion) -> str:
         """VALUES are planned in less time than a SELECT from one row."""
         columns = insertion.columns
         values = insertion.values(self, lambda column: f"%({column})s::{columns[column]}")
-        return self._insert(insertion, values, f"VALUES ({', '.join(values.values())})", unique)
+        return self._insert(insertion, values, f"VALUES ({', '.join(values.values())})")
 
-    def _insert(self, insertion: Insertion, values: dict[str, str], source: str, unique: UniqueKey) -> str:
+    def _insert_of_many(self, insertion: Insertion, table: Table) -> str:
+        values = insertion.values(self, self.of_record)
+        source = self._source(insertion.columns, table)
+        text = self._insert(insertion, values, f"SELECT {', '.join(values.values())} FROM {source}")
+        # All are inserted whatever is read of them.
+        return f"WITH stored AS ({text}) SELECT * FROM stored LIMIT 1" if insertion.is_uniform else text
+
+    def _insert(self, insertion: Insertion, values: dict[str, str], source: str) -> str:
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
-        returning = insertion.returning(self)
-        return f"INSERT INTO {self.job} ({names}) {source} ON CONFLICT {unique.target} DO NOTHING RETURNING {returning}"
+        # Where nothing can be taken it is not asked for, which costs a second record in the log for each row.
+        unless = "" if insertion.unique is None else f" ON CONFLICT {insertion.unique.target} DO NOTHING"
+        return f"INSERT INTO {self.job} ({names}) {source}{unless} RETURNING {insertion.returning(self)}"
+
+    def _sent(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Answer:
+        """Send one statement; in a pipeline its answer comes when it is asked for."""
+        cursor = self.connection.cursor()
+        cursor.execute(sql, parameters)
+
+        def answer() -> list[Row]:
+            with cursor:
+                return cursor.fetchall()  # type: ignore[no-any-return]
+
+        return answer
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        self.connection.ensure_connection()
+        session = self.connection.connection
+        if not _can_pipeline(session):
+            yield
+            return
+        # What one of its statements raises may come to light at its end.
+        with self.connection.wrap_database_errors, session.pipeline():
+            yield
 
     def _remembered(self, key: Hashable, make: Callable[[], str]) -> str:
         """Return a text that depends on nothing but the key; made once, unless the time is part of it."""
@@ -197,23 +225,32 @@ class PostgreSQL(Dialect):
         values = ", ".join(f"SET_CONFIG('{name}', {value}, {only_here})" for name, value in limits.items())
         self.query(f"SELECT {values}")
 
-    def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
-        shared, own = self.divided(columns, records)
+    def _source(self, columns: Columns, table: Table) -> str:
+        """Return the records to select from; its parameters are what they share, then an array for each column."""
         quoted = {name: self.connection.ops.quote_name(name) for name in columns}
-        selected = [f"%s::{columns[name]} AS {quoted[name]}" for name in shared] + [quoted[name] for name in own]
-        if not own:
-            return f"(SELECT {', '.join(selected)}) AS o", list(shared.values())
-        arrays = ", ".join(f"%s::{columns[name]}[]" for name in own)
-        names = ", ".join(quoted[name] for name in own)
-        source = f"(SELECT {', '.join(selected)} FROM unnest({arrays}) AS own({names})) AS o"
-        return source, [*shared.values(), *map(list, own.values())]
+        selected = [f"%s::{columns[name]} AS {quoted[name]}" for name in table.shared]
+        if not table.own:
+            return f"(SELECT {', '.join(selected)}) AS o"
+        selected += [quoted[name] for name in table.own]
+        arrays = ", ".join(f"%s::{columns[name]}[]" for name in table.own)
+        names = ", ".join(quoted[name] for name in table.own)
+        return f"(SELECT {', '.join(selected)} FROM unnest({arrays}) AS own({names})) AS o"
 
 
-def _array(values: list[Any]) -> Any:
+def _can_pipeline(session: Any) -> bool:
+    """Psycopg 2, and clients of before PostgreSQL 14, take one statement after the other."""
+    if not hasattr(session, "pipeline"):
+        return False
+    from psycopg import Pipeline
+
+    return bool(Pipeline.is_supported())
+
+
+def _array(values: Sequence[Any]) -> Any:
     """Write a list as PostgreSQL reads an array; the driver takes four times as long, half of a worker's own time."""
     try:
         if len(kinds := set(map(type, values))) == 1:
             return "{" + ",".join(map(_ELEMENTS[kinds.pop()], values)) + "}"
         return "{" + ",".join([_ELEMENTS[type(value)](value) for value in values]) + "}"
     except KeyError:
-        return values  # of another type: the driver knows it
+        return list(values)  # of another type: the driver knows it

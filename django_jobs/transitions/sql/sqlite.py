@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Columns, Dialect, Insertion, Row, UniqueKey
+from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table
 
 _ORIGIN_JULIAN_DAY = 2460676.5
 _UNIX_JULIAN_DAY = 2440587.5
@@ -80,7 +80,7 @@ class SQLite(Dialect):
         *,
         skip_locked: bool = False,
     ) -> list[Row]:
-        source, parameters = self._rows(columns, records)
+        source, parameters = self._rows(self.divided(columns, records))
         # RETURNING in an UPDATE knows the table under its own name only.
         return self.query(
             f"UPDATE {self.job} AS j SET {sets} FROM {source} WHERE j.id = o.id AND {guard} "
@@ -88,32 +88,32 @@ class SQLite(Dialect):
             parameters,
         )
 
-    def insert(self, insertion: Insertion, records: Sequence[Row], unique: UniqueKey) -> list[Row]:
-        source, parameters = self._rows(insertion.columns, records)
-        if len(parameters) > MOST_VARIABLES and len(records) > 1:
-            middle = len(records) // 2
-            first, second = records[:middle], records[middle:]
-            return [*self.insert(insertion, first, unique), *self.insert(insertion, second, unique)]
+    def insert(self, insertion: Insertion, table: Table) -> Answer:
+        source, parameters = self._rows(table)
+        if len(parameters) > MOST_VARIABLES and len(table) > 1:
+            answers = [self.insert(insertion, half) for half in table.halves()]
+            return lambda: [row for answer in answers for row in answer()]
         values = insertion.values(self, self.of_record)
         names = ", ".join(self.connection.ops.quote_name(name) for name in values)
         # "WHERE TRUE" tells SQLite's parser that ON is not the beginning of a join.
-        return self.query(
-            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} WHERE TRUE "
-            f"ON CONFLICT {unique.target} DO NOTHING RETURNING {insertion.returning(self)}",
+        unless = "" if insertion.unique is None else f"WHERE TRUE ON CONFLICT {insertion.unique.target} DO NOTHING "
+        rows = self.query(
+            f"INSERT INTO {self.job} ({names}) SELECT {', '.join(values.values())} FROM {source} "
+            f"{unless}RETURNING {insertion.returning(self)}",
             parameters,
         )
+        return lambda: rows
 
-    def _rows(self, columns: Columns, records: Sequence[Row]) -> tuple[str, list[Any]]:
-        shared, own = self.divided(columns, records)
-        quoted = {name: self.connection.ops.quote_name(name) for name in columns}
-        selected = [f"%s AS {quoted[name]}" for name in shared]
-        selected += [f"column{number} AS {quoted[name]}" for number, name in enumerate(own, 1)]
-        parameters = list(shared.values())
-        if not own:
+    def _rows(self, table: Table) -> tuple[str, list[Any]]:
+        quote = self.connection.ops.quote_name
+        selected = [f"%s AS {quote(name)}" for name in table.shared]
+        selected += [f"column{number} AS {quote(name)}" for number, name in enumerate(table.own, 1)]
+        parameters = list(table.shared.values())
+        if not table.own:
             return f"(SELECT {', '.join(selected)}) AS o", self._parameters(parameters)
-        line = f"({', '.join(['%s'] * len(own))})"
-        source = f"(SELECT {', '.join(selected)} FROM (VALUES {', '.join([line] * len(records))})) AS o"
-        for values in zip(*own.values(), strict=True):
+        line = f"({', '.join(['%s'] * len(table.own))})"
+        source = f"(SELECT {', '.join(selected)} FROM (VALUES {', '.join([line] * len(table))})) AS o"
+        for values in zip(*table.own.values(), strict=True):
             parameters += values
         return source, self._parameters(parameters)
 
