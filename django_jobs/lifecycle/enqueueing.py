@@ -30,14 +30,12 @@ from django_jobs.lifecycle.kinds import Kind, kind_of
 from django_jobs.middleware import before_enqueue, chain
 from django_jobs.models import Job
 from django_jobs.models.job import HOLDER
-from django_jobs.transitions.creating import CHUNK, free_expired_keys, holders, insert, insert_in_turn
+from django_jobs.transitions.creating import CHUNK, free_expired_keys, holders, insert, insert_made
 from django_jobs.transitions.drafts import NewJob
 from django_jobs.transitions.sql.base import DEDUPLICATION
 from django_jobs.transitions.transactions import after_own_collisions
 
 TRIES = 3
-# Fewer are stored by one statement: to send another costs more than to wait.
-FEWEST_IN_PARTS = 100
 
 
 def enqueue(request: JobRequest) -> Job[Any]:
@@ -85,17 +83,8 @@ def _store_many(using: str, requests: Sequence[JobRequest]) -> list[Job]:
         ring_on_commit(using, bells_of_new(created), created)
         jobs.extend(created)
 
-    insert_in_turn(using, (_drafts(using, some) for some in _parts(requests)), stored)
+    insert_made(using, len(requests), lambda begin, end: _drafts(using, requests[begin:end]), stored)
     return jobs
-
-
-def _parts(requests: Sequence[JobRequest]) -> Iterator[Sequence[JobRequest]]:
-    """Divide a chunk, so that the database stores the first part while the second is made."""
-    # To make a job takes about twice as long as to store it.
-    end = len(requests) * 2 // 3 if len(requests) >= FEWEST_IN_PARTS else len(requests)
-    yield requests[:end]
-    if end < len(requests):
-        yield requests[end:]
 
 
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:

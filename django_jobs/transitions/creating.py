@@ -1,6 +1,6 @@
 """create: nothing -> ready or blocked. Only inserts; a key is acquired here, and by who waits for it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,8 @@ from django_jobs.transitions.transactions import after_own_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.
 CHUNK = 1000
+# To send two statements costs more than to wait for one of so few rows.
+FEWEST_IN_HALVES = 100
 _DECIDED = ("state", "rank", "run_after", "enqueued_at", "expires_at")
 
 
@@ -48,21 +50,24 @@ def insert(using: str, drafts: Sequence[NewJob], *, waiting: bool = False) -> tu
     return after_own_collisions(using, "An insert of jobs", work)
 
 
-def insert_in_turn(using: str, parts: Iterable[Sequence[NewJob]], stored: Callable[[Sequence[NewJob]], object]) -> None:
-    """Insert jobs without keys and metadata, part by part, in the current transaction; `stored` hears of each part.
+def insert_made(
+    using: str,
+    count: int,
+    make: Callable[[int, int], Sequence[NewJob]],
+    stored: Callable[[Sequence[NewJob]], object],
+) -> None:
+    """Insert jobs without keys and metadata, of which `make` makes those between two places, and tell of the stored.
 
-    Where the database can take more than one statement at a time, it stores a part while the next one is made.
+    In the current transaction. Where it can, the database stores the first half while the second half is made.
     """
     sql = dialect(using)
-    last: Callable[[], tuple[list[NewJob], list[NewJob]]] | None = None
-    with sql.pipelined():
-        for drafts in parts:
-            sent = _send(sql, drafts, State.READY)
-            if last is not None:
-                stored(last()[0])
-            last = sent
-        if last is not None:
-            stored(last()[0])
+    with sql.pipelined() as is_pipelined:
+        middle = count // 2 if is_pipelined and count >= FEWEST_IN_HALVES else count
+        halves = [
+            _send(sql, make(begin, end), State.READY) for begin, end in ((0, middle), (middle, count)) if begin < end
+        ]
+        for receive in halves:
+            stored(receive()[0])
 
 
 def _send(sql: Dialect, drafts: Sequence[NewJob], state: State) -> Callable[[], tuple[list[NewJob], list[NewJob]]]:

@@ -150,8 +150,10 @@ def _form(templates: Collection[Template], state: State) -> Form:
     first, *others = [template.values() for template in templates]
     shared: dict[str, Any] = {}
     literals: dict[str, str] = {}
-    for name in _COLUMNS.keys() - own:
+    for name in _COLUMNS:
         value = first[name]
+        if name in own:
+            continue
         if any(values[name] != value for values in others):
             own.add(name)
         elif (literal := _LITERALS.get((type(value), value))) is not None:
@@ -160,7 +162,8 @@ def _form(templates: Collection[Template], state: State) -> Form:
             shared[name] = value
     # One statement promises one kind of key; those of other jobs that come with them have none.
     unique = next((template.unique for template in templates if template.unique is not None), None)
-    return Form(_insertion(*(tuple(sorted(each)) for each in (shared, own, literals.items())), unique, state), shared)
+    in_order = tuple(name for name in _COLUMNS if name in own)
+    return Form(_insertion(tuple(shared), in_order, tuple(literals.items()), unique, state), shared)
 
 
 @lru_cache(maxsize=1000)

@@ -249,9 +249,9 @@ class Dialect(ABC):
         Where all are alike, one or more rows are the answer.
         """
 
-    def pipelined(self) -> AbstractContextManager[None]:
-        """Let `insert` return before the database has answered, where it can. Inside of a transaction."""
-        return nullcontext()
+    def pipelined(self) -> AbstractContextManager[bool]:
+        """Let `insert` return before the database has answered; tell whether it does. Inside of a transaction."""
+        return nullcontext(False)
 
     def of_record(self, column: str) -> str:
         """Return a column of a record in a statement that selects from records as `o`."""

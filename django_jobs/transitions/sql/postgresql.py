@@ -35,8 +35,9 @@ class PostgreSQL(Dialect):
         return f"({self.now} + {seconds} * INTERVAL '1 second')"
 
     def ticks(self, moment: str) -> str:
-        ticks = f"FLOOR((EXTRACT(EPOCH FROM {moment}) - {ORIGIN_EPOCH_SECONDS}) * {TICKS_PER_SECOND})::bigint"
-        return f"LEAST({ticks}, {LAST_TICK})"
+        # Exact, for a moment is a whole number of microseconds; with decimal numbers it would take ten times as long.
+        microseconds = f"ROUND(({self.epoch(moment)} - {ORIGIN_EPOCH_SECONDS}) * 1e6)"
+        return f"LEAST(FLOOR({microseconds} / {1_000_000 // TICKS_PER_SECOND})::bigint, {LAST_TICK})"
 
     def epoch(self, moment: str) -> str:
         # EXTRACT would make a decimal number of it first.
@@ -156,15 +157,15 @@ class PostgreSQL(Dialect):
         return answer
 
     @contextmanager
-    def pipelined(self) -> Iterator[None]:
+    def pipelined(self) -> Iterator[bool]:
         self.connection.ensure_connection()
         session = self.connection.connection
         if not _can_pipeline(session):
-            yield
+            yield False
             return
         # What one of its statements raises may come to light at its end.
         with self.connection.wrap_database_errors, session.pipeline():
-            yield
+            yield True
 
     def _remembered(self, key: Hashable, make: Callable[[], str]) -> str:
         """Return a text that depends on nothing but the key; made once, unless the time is part of it."""
