@@ -194,7 +194,7 @@ def test_a_server_that_hangs_holds_no_producer_for_long(server, transport):
     [
         (("CONFIG", "SET", "maxmemory", "1"), "maxmemory"),
         (("REPLICAOF", "127.0.0.1", "1"), "read only replica"),
-        (("ACL", "SETUSER", "default", "-@write"), "no permissions"),
+        (("ACL", "SETUSER", "default", "-@write"), "can't run this command"),
     ],
 )
 def test_what_the_server_refuses_is_a_transport_error(server, transport, harm, complaint):

@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 from uuid import UUID, uuid4
 
-from redis import Redis, RedisError
-from redis.client import Pipeline
+from redis import Redis
 from redis.utils import str_if_bytes
 
 from django_jobs import clock
@@ -20,8 +19,7 @@ from django_jobs.transports.redis.connection import HURRIED, PATIENT, Answer, Pa
 from django_jobs.transports.redis.keys import Keys
 
 # One command shall not keep a server from everybody else for more than about a millisecond.
-PAIRS_A_COMMAND = 1_000
-BELLS_A_ROUND_TRIP = 10_000
+MOST_A_RING = 1_000
 MOST_A_TAKE = 1_000
 ID_BYTES = 16
 # The table is the truth: nobody needs the answer of a taker that has been silent for longer.
@@ -31,8 +29,8 @@ LONGEST_BLOCK_SECONDS, SHORTEST_BLOCK_SECONDS = 1.0, 0.01
 # After a failure producers do not even try for this long, or each of them would wait for the same server.
 BREAK_SECONDS = 1.0
 
-# Queue name -> ids, as bytes, and their ranks.
-Queues: TypeAlias = dict[str, list[tuple[bytes, int]]]
+# Queue name and rank -> ids, as bytes.
+Ids: TypeAlias = dict[tuple[str, int], list[bytes]]
 
 
 class RedisTransport(Transport):
@@ -52,11 +50,11 @@ class RedisTransport(Transport):
                 "The jobs are safe in the database and will be announced from there."
             )
         try:
-            for start in range(0, len(bells), BELLS_A_ROUND_TRIP):
-                queues: Queues = {}
-                for bell in bells[start : start + BELLS_A_ROUND_TRIP]:
-                    queues.setdefault(bell.queue_name, []).append((bell.id.bytes, bell.rank))
-                self._ring(queues, HURRIED)
+            for start in range(0, len(bells), MOST_A_RING):
+                ids: Ids = {}
+                for bell in bells[start : start + MOST_A_RING]:
+                    ids.setdefault((bell.queue_name, bell.rank), []).append(bell.id.bytes)
+                self._ring(ids, HURRIED)
         except TransportError:
             self._broken_until = clock.monotonic() + BREAK_SECONDS
             raise
@@ -75,10 +73,17 @@ class RedisTransport(Transport):
         for name in names:
             keys += (self._keys.queue(name), self._keys.wake(name))
         limit = max(0, min(limit, MOST_A_TAKE))
-        arguments: list[int | str] = [ticks(now), limit, batch, KEEP_ANSWER_SECONDS, BAND_SIZE, BANDS * BAND_SIZE - 1]
+        arguments: list[int | str | bytes] = [
+            ticks(now),
+            limit,
+            batch,
+            KEEP_ANSWER_SECONDS,
+            BAND_SIZE,
+            BANDS * BAND_SIZE - 1,
+        ]
         for name, share in zip(names, shares or [limit] * len(names), strict=True):
             arguments += (name, share)
-        reply = self._ask(lambda client: client.register_script(scripts.source("take"))(keys, arguments), keys)
+        reply = self._ask(lambda client: scripts.run(client, "take", keys, arguments), keys)
         if reply is None:
             return Taken(flushed=True)
         rest, ids = reply
@@ -92,22 +97,24 @@ class RedisTransport(Transport):
     def wake(self) -> None:
         def act(client: Redis) -> None:
             pipeline = client.pipeline(transaction=False)
-            _mark(pipeline, self._own_wake)
-            # A process that is gone leaves nothing behind.
+            # Exactly one marker, however many were left before; a process that is gone leaves nothing behind.
+            pipeline.lpush(self._own_wake, 1)
+            pipeline.ltrim(self._own_wake, 0, 0)
             pipeline.expire(self._own_wake, 60)
-            _execute(pipeline)
+            pipeline.execute()
 
         self._ask(act, [self._own_wake])
 
     def put_back(self, taker: UUID) -> None:
         key = self._keys.batch(taker)
         stored: list[Any] = self._ask(lambda client: client.lrange(key, 1, -1), [key])
-        queues: Queues = {}
+        ids: Ids = {}
         for name, id_bytes, rank in zip(stored[::3], stored[1::3], stored[2::3], strict=False):
             if len(id_bytes) == ID_BYTES and rank.isdigit():
-                queues.setdefault(name.decode(errors="replace"), []).append((id_bytes, int(rank)))
-        # Who rang again in the meantime knows the rank better.
-        self._ring(queues, PATIENT, only_new=True)
+                ids.setdefault((name.decode(errors="replace"), int(rank)), []).append(id_bytes)
+        if ids:
+            # Who rang again in the meantime knows the rank better.
+            self._ring(ids, PATIENT, only_new=True)
         self._ask(lambda client: client.delete(key))
 
     def forget(self, queue_name: str) -> None:
@@ -134,21 +141,17 @@ class RedisTransport(Transport):
         seconds = max(seconds, SHORTEST_BLOCK_SECONDS)
         return self._ask(lambda client: client.blpop(keys, timeout=seconds), keys) is not None
 
-    def _ring(self, queues: Queues, patience: Patience, only_new: bool = False) -> None:
-        """Add ids with their ranks and wake one worker for each queue, in one round trip."""
-
-        def act(client: Redis) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for name, pairs in queues.items():
-                for start in range(0, len(pairs), PAIRS_A_COMMAND):
-                    some = dict(pairs[start : start + PAIRS_A_COMMAND])
-                    pipeline.zadd(self._keys.queue(name), some, nx=only_new)
-            # After all bells of the pipeline: who is woken shall find them.
-            for name in queues:
-                _mark(pipeline, self._keys.wake(name))
-            _execute(pipeline)
-
-        self._ask(act, [key for name in queues for key in (self._keys.queue(name), self._keys.wake(name))], patience)
+    def _ring(self, ids: Ids, patience: Patience, only_new: bool = False) -> None:
+        """Add up to 1,000 ids with their ranks and wake one worker for each queue, in one round trip."""
+        numbers: dict[str, int] = {}
+        keys: list[str] = []
+        arguments: list[int | str | bytes] = [int(only_new)]
+        for (name, rank), some in ids.items():
+            if name not in numbers:
+                numbers[name] = len(numbers) + 1
+                keys += (self._keys.queue(name), self._keys.wake(name))
+            arguments += (numbers[name], rank, b"".join(some))
+        self._ask(lambda client: scripts.run(client, "ring", keys, arguments), keys, patience)
 
     def _ask(self, act: Callable[[Redis], Answer], keys: Sequence[str] = (), patience: Patience = PATIENT) -> Answer:
         """Let the server act; where one of `keys` holds what is not ours, say which."""
@@ -167,16 +170,3 @@ class RedisTransport(Transport):
             if kind not in ("none", self._keys.holds(key))
         ]
         return " ".join((*wrong, f"Delete it, or set {SETTING}['PREFIX'] to one that nobody else uses."))
-
-
-def _mark(pipeline: Pipeline, wake_key: str) -> None:
-    """Leave exactly one marker, however many were left before."""
-    pipeline.lpush(wake_key, 1)
-    pipeline.ltrim(wake_key, 0, 0)
-
-
-def _execute(pipeline: Pipeline) -> None:
-    # The client's own raising would quote the command, a thousand raw ids.
-    for reply in pipeline.execute(raise_on_error=False):
-        if isinstance(reply, RedisError):
-            raise reply
