@@ -1,36 +1,40 @@
 """UUIDv7 identifiers, made by the caller's process and increasing inside it (RFC 9562, method 1 of section 6.2)."""
 
 import os
-import struct
 import threading
 import time
 import uuid
+from array import array
 from datetime import datetime
 
 _COUNTER_BITS = 42
 _TAIL_BITS = 32
-_TAIL = struct.Struct("=I")
 _VARIANT = 0b10 << 62
+# The system is asked for so many random bytes at once: a question for a few costs more than all else.
+_RANDOM_BYTES = 4096
 
 _lock = threading.Lock()
 _last_millisecond = 0
 _counter = 0
+# Random numbers of 32 bits that nobody had yet.
+_random_numbers: list[int] = []
 
 
 def uuid7s(count: int) -> list[uuid.UUID]:
     """Return `count` identifiers, each greater than any that this process made before."""
     global _last_millisecond, _counter
-    tails = os.urandom(4 * count)
     with _lock:
         millisecond = time.time_ns() // 1_000_000
         if millisecond > _last_millisecond:
             _last_millisecond = millisecond
+            high, low = _take_random_numbers(2)
             # The top bit starts clear, so that the counter has room to grow inside the millisecond.
-            _counter = int.from_bytes(os.urandom(6)) >> (48 - _COUNTER_BITS + 1)
+            _counter = (high << _TAIL_BITS | low) >> (2 * _TAIL_BITS - _COUNTER_BITS + 1)
         first = (_last_millisecond << _COUNTER_BITS) | _counter
         last = first + count
         _last_millisecond, _counter = last >> _COUNTER_BITS, last & ((1 << _COUNTER_BITS) - 1)
-    return [_assemble(first + number, tail) for number, (tail,) in enumerate(_TAIL.iter_unpack(tails), 1)]
+        tails = _take_random_numbers(count)
+    return [_assemble(first + number, tail) for number, tail in enumerate(tails, 1)]
 
 
 def uuid7() -> uuid.UUID:
@@ -51,9 +55,20 @@ def _assemble(stamp: int, tail: int) -> uuid.UUID:
     return uuid.UUID(int=(high << 64) | _VARIANT | (below << _TAIL_BITS) | tail)
 
 
+def _take_random_numbers(count: int) -> list[int]:
+    while len(_random_numbers) < count:
+        _random_numbers.extend(array("I", os.urandom(_RANDOM_BYTES)))
+    rest = len(_random_numbers) - count
+    taken = _random_numbers[rest:]
+    del _random_numbers[rest:]
+    return taken
+
+
 def _start_afresh() -> None:
     global _lock, _last_millisecond
     _lock, _last_millisecond = threading.Lock(), 0
+    # The parent makes identifiers of the same.
+    _random_numbers.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -57,7 +57,7 @@ def ring_on_commit(using: str, bells: Sequence[Bell], jobs: Sequence[Job] = ()) 
     connection = connections[using]
     batch = _batch_of(connection) or Batch(using)
     batch.bells += bells
-    if jobs_enqueued.has_listeners():
+    if jobs_enqueued.receivers:
         batch.jobs += jobs
     batch.may_have_lost_some |= bool(connection.savepoint_ids)
     # Every enqueue registers it: a registration of the first one alone would die with a savepoint around it.

@@ -152,10 +152,10 @@ def _complete_each(
 
 def _complete_alike(drafts: Sequence[NewJob], state: State, row: Row) -> None:
     """What was decided for one was decided for all; they share its moments."""
-    first, *others = drafts
-    _complete(first, state, *row[1:])
-    decided = {name: vars(first.job)[name] for name in _DECIDED}
-    for draft in others:
+    first = vars(drafts[0].job)
+    _complete(drafts[0], state, *row[1:])
+    decided = {name: first[name] for name in _DECIDED}
+    for draft in drafts[1:]:
         vars(draft.job).update(decided)
 
 

@@ -81,7 +81,6 @@ class NewJob:
 class Insertion:
     """How jobs are stored of which these columns are given; each is made once, so that it can be known by itself."""
 
-    shared: tuple[str, ...]
     own: tuple[str, ...]
     # Column -> how it is written in the statement.
     literals: Mapping[str, str]
@@ -89,10 +88,7 @@ class Insertion:
     state: State
     # All are stored, and the database decides the same for each.
     is_uniform: bool
-
-    @property
-    def columns(self) -> Columns:
-        return {name: _COLUMNS[name] for name in (*self.shared, *self.own)}
+    columns: Columns
 
     def values(self, sql: Dialect, given: Of) -> dict[str, str]:
         columns = self.columns
@@ -175,4 +171,5 @@ def _insertion(
     state: State,
 ) -> Insertion:
     is_uniform = unique is None and _DECIDING.isdisjoint(own)
-    return Insertion(shared, own, dict(literals), unique, state, is_uniform)
+    columns = {name: _COLUMNS[name] for name in (*shared, *own)}
+    return Insertion(own, dict(literals), unique, state, is_uniform, columns)

@@ -59,15 +59,15 @@ class Table:
         middle = len(self) // 2
         return self.rows(range(middle)), self.rows(range(middle, len(self)))
 
-    def portions(self, columns: Columns) -> Iterator["Table"]:
+    def portions(self, columns: Columns) -> list["Table"]:
         """Divide it into tables that are small enough for one statement each."""
+        if len(self) == 1 or (len(self) <= _MOST_ROWS and self._characters(columns) <= _MOST_CHARACTERS):
+            return [self]
+        return [portion for half in self.halves() for portion in half.portions(columns)]
+
+    def _characters(self, columns: Columns) -> int:
         texts = [values for name, values in self.own.items() if columns[name] == "text"]
-        characters = sum([len(text) for values in texts for text in values if text])
-        if len(self) == 1 or (len(self) <= _MOST_ROWS and characters <= _MOST_CHARACTERS):
-            yield self
-        else:
-            for half in self.halves():
-                yield from half.portions(columns)
+        return sum([len(text) for values in texts for text in values if text])
 
 
 class Insertion(Hashable, Protocol):
