@@ -67,7 +67,10 @@ def ring_on_commit(using: str, bells: Sequence[Bell], jobs: Sequence[Job] = ()) 
 def bells_of_new(jobs: Sequence[Job]) -> list[Bell]:
     """Return the bells of jobs that were stored just now, as far as they are due soon."""
     return [
-        Bell(job.id, job.queue_name, job.rank, job.group) for job in jobs if job.run_after - job.enqueued_at <= HORIZON
+        Bell(job.id, job.queue_name, job.rank, job.group)
+        for job in jobs
+        # What is due at once mostly has one moment for both.
+        if job.run_after is job.enqueued_at or job.run_after - job.enqueued_at <= HORIZON
     ]
 
 

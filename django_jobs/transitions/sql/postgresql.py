@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -16,7 +15,7 @@ from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
-    UUID: attrgetter("hex"),
+    UUID: lambda value: f"{value.int:032x}",
     int: repr,
     float: repr,
     str: lambda value: '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"',
