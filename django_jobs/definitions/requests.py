@@ -1,7 +1,7 @@
 """A request: "please create this job". Everyone who gives birth to a job makes one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -33,7 +33,7 @@ class JobRequest:
     kwargs: Mapping[str, Any]
     options: JobOptions
     # What middleware sends along from where the job is enqueued to where it runs; JSON.
-    headers: Mapping[str, Any] = NO_HEADERS
+    headers: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
 
     def __post_init__(self) -> None:
         spec = self.spec
