@@ -38,10 +38,10 @@ class JobRequest:
     def __post_init__(self) -> None:
         spec = self.spec
         try:
-            check_fit(spec, len(self.args), tuple(self.kwargs))
+            are_read = check_fit(spec, len(self.args), tuple(self.kwargs))
         except TypeError as error:
             raise InvalidArguments(f"{spec.name}{spec.signature} cannot be called like this: {error}.") from None
-        if asks_for_types(spec):
+        if are_read:
             # Of no use but to fail here, and not in the worker.
             read_arguments(spec, spec.signature.bind(*self.args, **self.kwargs))
         if self.options.queue_name is not UNSET:
@@ -150,9 +150,13 @@ def queue_options(settings: JobsSettings, queue_name: str) -> JobOptions:
 
 
 @lru_cache(maxsize=4096)
-def check_fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> None:
-    """Raise TypeError unless a call fits, which the number of arguments and the names of the others decide."""
+def check_fit(spec: JobSpec, count: int, names: tuple[str, ...]) -> bool:
+    """Raise TypeError unless a call fits, which the number of arguments and the names of the others decide.
+
+    Tell whether its values are to be read as annotations say.
+    """
     spec.signature.bind(*range(count), **dict.fromkeys(names))
+    return asks_for_types(spec)
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 
 from django_jobs import clock
 from django_jobs.conf import get_settings
-from django_jobs.definitions.annotations import asks_for_types, read_arguments
+from django_jobs.definitions.annotations import read_arguments
 from django_jobs.definitions.arguments import clean_bytes, clean_text, decode_call, decode_headers, encode_result
 from django_jobs.definitions.durations import seconds
 from django_jobs.definitions.outcomes import (
@@ -125,9 +125,8 @@ def _prepare(claim: Claim) -> tuple[JobSpec, list[Any], dict[str, Any]]:
     spec = get_spec(claim.name)
     args, kwargs = decode_call(claim.arguments)
     try:
-        if not kwargs and not asks_for_types(spec):
-            # Nothing is to be read and nothing to be put in its place: to bind it would take longer than all else here.
-            check_fit(spec, len(args), ())
+        # Nothing is to be read and nothing to be put in its place: to bind it would take longer than all else here.
+        if not kwargs and not check_fit(spec, len(args), ()):
             return spec, args, kwargs
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -196,18 +197,13 @@ def _shown(job: Job) -> str:
 
 
 def _chunks(requests: Iterable[JobRequest]) -> Iterable[list[JobRequest]]:
-    chunk: list[JobRequest] = []
-    for request in requests:
-        if not isinstance(request, JobRequest):
+    every_request = iter(requests)
+    while chunk := list(islice(every_request, CHUNK)):
+        if foreign := [each for each in chunk if not isinstance(each, JobRequest)]:
             raise InvalidArguments(
                 "enqueue_many() takes requests, which the handle of a job makes: send_mail.request(7). "
-                f"Not {shown(request)}."
+                f"Not {shown(foreign[0])}."
             )
-        chunk.append(request)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
         yield chunk
 
 
