@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias
 from uuid import UUID, uuid4
 
@@ -29,8 +31,8 @@ LONGEST_BLOCK_SECONDS, SHORTEST_BLOCK_SECONDS = 1.0, 0.01
 # After a failure producers do not even try for this long, or each of them would wait for the same server.
 BREAK_SECONDS = 1.0
 
-# Queue name and rank -> ids, as bytes.
-Ids: TypeAlias = dict[tuple[str, int], list[bytes]]
+# The queue and the rank of ids that are rung one after the other, and these as bytes.
+Run: TypeAlias = tuple[str, int, bytes]
 
 
 class RedisTransport(Transport):
@@ -51,10 +53,9 @@ class RedisTransport(Transport):
             )
         try:
             for start in range(0, len(bells), MOST_A_RING):
-                ids: Ids = {}
-                for bell in bells[start : start + MOST_A_RING]:
-                    ids.setdefault((bell.queue_name, bell.rank), []).append(bell.id.bytes)
-                self._ring(ids, HURRIED)
+                some = groupby(bells[start : start + MOST_A_RING], attrgetter("queue_name", "rank"))
+                runs = [(name, rank, b"".join([bell.id.bytes for bell in run])) for (name, rank), run in some]
+                self._ring(runs, HURRIED)
         except TransportError:
             self._broken_until = clock.monotonic() + BREAK_SECONDS
             raise
@@ -108,13 +109,14 @@ class RedisTransport(Transport):
     def put_back(self, taker: UUID) -> None:
         key = self._keys.batch(taker)
         stored: list[Any] = self._ask(lambda client: client.lrange(key, 1, -1), [key])
-        ids: Ids = {}
-        for name, id_bytes, rank in zip(stored[::3], stored[1::3], stored[2::3], strict=False):
-            if len(id_bytes) == ID_BYTES and rank.isdigit():
-                ids.setdefault((name.decode(errors="replace"), int(rank)), []).append(id_bytes)
-        if ids:
+        runs = [
+            (name.decode(errors="replace"), int(rank), id_bytes)
+            for name, id_bytes, rank in zip(stored[::3], stored[1::3], stored[2::3], strict=False)
+            if len(id_bytes) == ID_BYTES and rank.isdigit()
+        ]
+        if runs:
             # Who rang again in the meantime knows the rank better.
-            self._ring(ids, PATIENT, only_new=True)
+            self._ring(runs, PATIENT, only_new=True)
         self._ask(lambda client: client.delete(key))
 
     def forget(self, queue_name: str) -> None:
@@ -141,16 +143,13 @@ class RedisTransport(Transport):
         seconds = max(seconds, SHORTEST_BLOCK_SECONDS)
         return self._ask(lambda client: client.blpop(keys, timeout=seconds), keys) is not None
 
-    def _ring(self, ids: Ids, patience: Patience, only_new: bool = False) -> None:
-        """Add up to 1,000 ids with their ranks and wake one worker for each queue, in one round trip."""
-        numbers: dict[str, int] = {}
-        keys: list[str] = []
+    def _ring(self, runs: Sequence[Run], patience: Patience, only_new: bool = False) -> None:
+        """Add up to 1,000 ids in this order and wake one worker for each queue, in one round trip."""
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _, _ in runs), 1)}
+        keys = [key for name in numbers for key in (self._keys.queue(name), self._keys.wake(name))]
         arguments: list[int | str | bytes] = [int(only_new)]
-        for (name, rank), some in ids.items():
-            if name not in numbers:
-                numbers[name] = len(numbers) + 1
-                keys += (self._keys.queue(name), self._keys.wake(name))
-            arguments += (numbers[name], rank, b"".join(some))
+        for name, rank, ids in runs:
+            arguments += (numbers[name], rank, ids)
         self._ask(lambda client: scripts.run(client, "ring", keys, arguments), keys, patience)
 
     def _ask(self, act: Callable[[Redis], Answer], keys: Sequence[str] = (), patience: Patience = PATIENT) -> Answer:

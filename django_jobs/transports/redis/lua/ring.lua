@@ -4,7 +4,8 @@
 -- ARGV   1 "1": who is there already keeps its rank; else the new one counts
 --        then the number of a queue, a rank, and the ids that have it, one behind the other; as often as needed
 --
--- At most 1,000 ids, for Lua can pass no more than a few thousand values to a command.
+-- At most 1,000 ids, for Lua can pass no more than a few thousand values to a command. Of an id that is named twice the
+-- last rank counts.
 
 local only_new = ARGV[1] == '1'
 local ID_LENGTH = 16
