@@ -5,7 +5,7 @@ import contextvars
 import sys
 import threading
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -80,17 +80,21 @@ class LoopPool:
 
     def cancel(self) -> None:
         """Cancel the bodies that run."""
-        if (loop := self._loop) is not None:
-            # In the next round: before Python 3.12 a body takes its first step in the one after it was begun.
-            loop.call_soon_threadsafe(loop.call_soon, self._cancel)
+        if self._loop is not None:
+            self._soon(self._loop, self._cancel)
 
     def stop(self) -> None:
         """Cancel what runs and end all slots; wait for it, but not for long."""
         if self._loop is None or self._thread is None:
             return
         self._size = 0
-        self._loop.call_soon_threadsafe(self._end)
+        self._soon(self._loop, self._end)
         self._thread.join(5)
+
+    @staticmethod
+    def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+        """Have the loop act in its next round: before Python 3.12 what begins in this one takes its first step then."""
+        loop.call_soon_threadsafe(loop.call_soon, act)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         ready = threading.Event()

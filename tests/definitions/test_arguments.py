@@ -3,6 +3,7 @@
 import datetime
 import enum
 import json
+import random
 import uuid
 from collections import OrderedDict, defaultdict, deque
 from decimal import Decimal
@@ -225,6 +226,90 @@ def test_nothing_costs_nothing():
 def test_the_order_of_arguments_is_kept():
     text = encode_call([{"b": 1, "a": 2}], {"z": 1, "y": 2}, limit=ROOM)
     assert text == '[[{"b":1,"a":2}],{"z":1,"y":2}]'
+
+
+VALUES: list[object] = [
+    2**14_000 - 1,
+    1 - 2**14_000,
+    *(
+        sign * (2**bits + near)
+        for bits in (0, 7, 31, 53, 63, 64, 65, 1_000, 13_999)
+        for sign in (1, -1)
+        for near in (-1, 0, 1)
+    ),
+    True,
+    False,
+    None,
+    *(0.0, -0.0, 0.1, 1.0, -1e300, 5e-324, 1e22, 123456789.123456789),
+    *("", "plain", '"', "\\", "\\u0041", "/", "'", "\n\r\t\b\f", "\x01\x1f\x7f\x80\x9f", "</script>", "%s {}"),
+    *("ünïcödé", "\u2028\u2029", "\ufeff\ufffe\uffff", "😀🏳️‍🌈", 'ä"\\\n', "e\u0301", "\ud7ff\ue000", "\U0010ffff"),
+    *([], {}, [[]], [{}], {"": []}, [[1, -2.5, None], ["a", "ä", {"b": [True, {"ç": '"'}]}]]),
+    {"a": 1, "": 2, "ü": 3, '"': 4, "\n": 5, "z": {"y": {"x": [0]}}},
+]
+NAMES = ["a", "_", "naïve", "größe", "名前", 'a "b"', "\n", "", "\\", "😀", "class"]
+
+
+def in_json(args: list[object], kwargs: dict[str, object]) -> str:
+    return json.dumps([args, kwargs], ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: ascii(value)[:30])
+def test_each_value_is_written_as_json_writes_it(value: object):
+    assert encode_call([value], {}, limit=ROOM) == in_json([value], {})
+    for name in NAMES:
+        assert encode_call([], {name: value}, limit=ROOM) == in_json([], {name: value})
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_values_side_by_side_are_written_as_json_writes_them(seed: int):
+    dice = random.Random(seed)
+    args = dice.choices(VALUES, k=dice.randrange(9))
+    kwargs = {name: dice.choice(VALUES) for name in dice.sample(NAMES, dice.randrange(len(NAMES)))}
+    text = encode_call(args, kwargs, limit=ROOM)
+    assert text == in_json(args, kwargs)
+    assert decode_call(text) == (args, kwargs)
+    arrived = decode_call(text)[0]
+    assert [type(each) for each in arrived] == [type(each) for each in args]
+
+
+class Loud(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "LOUD"
+
+    __repr__ = __str__
+
+
+class Many(int):
+    def __repr__(self) -> str:
+        return "many"
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (1, "1"),
+        (0, "0"),
+        (Size.LARGE, "3"),
+        (Many(5), "5"),
+        (Kind.NEW, '"new"'),
+        (Loud('a "word"'), '"a \\"word\\""'),
+        (mark_safe("<b>ä</b>"), '"<b>ä</b>"'),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_what_is_of_a_kind_of_its_own_is_written_as_what_it_is(value: object, text: str):
+    assert encode_call([value], {"it": value}, limit=ROOM) == f'[[{text}],{{"it":{text}}}]'
+
+
+def test_a_name_of_a_kind_of_its_own_is_written_as_its_text():
+    kwargs = {Kind.NEW: 1, mark_safe("safe"): 2, Loud("quiet"): 3}
+    assert encode_call([], kwargs, limit=ROOM) == '[[],{"new":1,"safe":2,"quiet":3}]'
 
 
 @pytest.mark.parametrize("text", ["[[],{},1]", "[[]]", "[{},[]]", "{}", "1", "null", "", "x"])

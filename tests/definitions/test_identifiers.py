@@ -1,9 +1,14 @@
 """Identifiers are UUIDv7, and increase inside a process whatever the threads and the clock do."""
 
+import copy
+import pickle
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from uuid import RFC_4122, UUID
+
+import pytest
 
 from django_jobs.definitions import identifiers
 from django_jobs.definitions.identifiers import uuid7, uuid7s
@@ -44,6 +49,45 @@ def test_a_clock_that_goes_back_makes_no_smaller_identifier():
         assert before.int >> 80 > time.time_ns() // 1_000_000 + 30_000
     finally:
         identifiers._last_millisecond = last
+
+
+def stamp(identifier: UUID) -> int:
+    """Return the milliseconds and the counter behind them, 48 and 42 bits."""
+    number = identifier.int
+    return (number >> 80) << 42 | (number >> 64 & 0xFFF) << 30 | number >> 32 & 0x3FFF_FFFF
+
+
+@pytest.mark.parametrize("bits", [30, 31, 41, 42], ids="the counter stands before {} bits are full".format)
+@pytest.mark.parametrize("before", range(1, 6))
+def test_the_counter_goes_on_by_one_where_the_next_part_of_an_identifier_begins(
+    monkeypatch: pytest.MonkeyPatch, bits: int, before: int
+):
+    # As after a clock that went back: until it is there again only the counter changes.
+    millisecond = time.time_ns() // 1_000_000 + 3_600_000
+    monkeypatch.setattr(identifiers, "_last_millisecond", millisecond)
+    monkeypatch.setattr(identifiers, "_counter", (1 << bits) - before)
+    made = [uuid7(), *uuid7s(2), *uuid7s(3), uuid7(), *uuid7s(500)]
+    begin = (millisecond << 42) + (1 << bits) - before
+    assert [stamp(each) for each in made] == list(range(begin + 1, begin + 508))
+    assert made == sorted(made)
+    assert {(each.version, each.variant) for each in made} == {(7, RFC_4122)}
+    # The counter apart, nothing of two can be told from each other's.
+    assert len({each.int & 0xFFFF_FFFF for each in made}) > 500
+
+
+def test_an_identifier_is_a_uuid_like_any_other():
+    for each in (uuid7(), *uuid7s(3)):
+        plain = UUID(int=each.int)
+        assert type(each) is UUID
+        assert each == plain
+        assert {each: "here"}[plain] == "here"
+        assert (hash(each), str(each), repr(each)) == (hash(plain), str(plain), repr(plain))
+        assert (each.bytes, each.fields, each.is_safe) == (plain.bytes, plain.fields, plain.is_safe)
+        assert pickle.dumps(each) == pickle.dumps(plain)
+        assert pickle.loads(pickle.dumps(each)) == copy.deepcopy(each) == plain  # noqa: S301 (made here)
+        assert UUID(int=each.int - 1) < each < UUID(int=each.int + 1)
+        with pytest.raises(TypeError, match="immutable"):
+            each.int = 5  # type: ignore[misc]
 
 
 FORKED = """

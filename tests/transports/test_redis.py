@@ -1,6 +1,7 @@
 """The transport in Redis: the contract, lost memory, foreign keys, and what stands in its way."""
 
 import random
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from redis import Redis
 from django_jobs.definitions.rank import BAND_SIZE, BANDS
 from django_jobs.errors import TransportError
 from django_jobs.testing.transports import DEADLINE_SECONDS, NOW, HandingOutContract, Taker, bell, ids, waiting
-from django_jobs.transports.base import Taken, Transport
+from django_jobs.transports.base import Bell, Taken, Transport
 from django_jobs.transports.redis import RedisTransport
 from django_jobs.transports.redis.transport import MOST_A_RING, MOST_A_TAKE
 
@@ -60,6 +61,80 @@ def test_forgotten_scripts_are_loaded_again(redis_transport, taker, client):
     only = bell()
     redis_transport.announce([only])
     assert taker.take().ids == ids(only)
+
+
+@pytest.mark.parametrize("first", ["ring", "take", "put back"])
+def test_whatever_comes_first_on_a_server_that_forgot_its_scripts_loads_them(redis_transport, taker, client, first):
+    known, lost, new = bell(seconds=-3), bell(seconds=-2), bell(seconds=-1)
+    redis_transport.announce([lost])
+    dead = Taker(redis_transport)
+    assert dead.take_and_lose_the_answer().ids == ids(lost)
+    redis_transport.announce([known])
+    client.script_flush()
+    if first == "ring":
+        redis_transport.announce([new])
+        assert taker.take().ids == ids(known, new)
+    elif first == "take":
+        assert taker.take().ids == ids(known)
+    else:
+        redis_transport.put_back(dead.id)
+        assert taker.take().ids == ids(known, lost)
+
+
+def scores(client: Redis, key: str) -> dict[bytes, float]:
+    answer: Any = client.zrange(key, 0, -1, withscores=True)
+    return {bytes(member): float(score) for member, score in answer}
+
+
+def scored(*bells: Bell) -> dict[bytes, float]:
+    return {each.id.bytes: float(each.rank) for each in bells}
+
+
+def test_one_ring_in_several_queues_with_several_ranks_puts_each_where_it_belongs(redis_transport, client, keys):
+    bells = [bell(f"queue {n % 3}", priority=n % 7, lifo=n % 2 == 0, seconds=-(n % 5)) for n in range(420)]
+    redis_transport.announce(bells)
+    for number in range(3):
+        name = f"queue {number}"
+        assert scores(client, keys.queue(name)) == scored(*(each for each in bells if each.queue_name == name))
+        assert client.lrange(keys.wake(name), 0, -1) == [b"1"]
+
+
+def test_who_rings_again_changes_the_rank_and_who_puts_back_does_not(redis_transport, client, keys):
+    bells = [bell(name, seconds=-n) for n, name in enumerate(["one", "two"] * 5)]
+    dead = Taker(redis_transport)
+    redis_transport.announce(bells)
+    assert len(dead.take("one", "two").ids) == 10
+    # Half of them are rung meanwhile, with other ranks, and once more.
+    for priority in (3, 7):
+        again = [
+            Bell(each.id, each.queue_name, bell(priority=priority, seconds=-n).rank) for n, each in enumerate(bells)
+        ]
+        redis_transport.announce(again[:5])
+    redis_transport.put_back(dead.id)
+    stored = scores(client, keys.queue("one")) | scores(client, keys.queue("two"))
+    assert stored == scored(*again[:5], *bells[5:])
+
+
+def test_of_an_id_that_is_rung_twice_at_once_the_last_rank_counts(redis_transport, taker, client, keys):
+    first, second = bell(seconds=-2), bell(seconds=-1)
+    again = [Bell(each.id, "default", other.rank) for each, other in ((first, second), (second, first))]
+    redis_transport.announce([first, second, *again])
+    assert scores(client, keys.queue("default")) == scored(*again)
+    redis_transport.announce([*again, first, second, first])
+    assert scores(client, keys.queue("default")) == scored(first, second)
+    assert taker.take().ids == ids(first, second)
+
+
+@pytest.mark.parametrize("count", [1, MOST_A_RING, 2 * MOST_A_RING + 500])
+def test_however_many_ring_and_however_often_each_queue_has_one_marker(redis_transport, client, keys, count):
+    for _ in range(3):
+        redis_transport.announce([bell(name) for _ in range(count) for name in ("one", "two")])
+        assert [client.llen(keys.wake(name)) for name in ("one", "two")] == [1, 1]
+    # A marker that somebody has taken comes back, in that queue alone.
+    redis_transport.wait(["one"], DEADLINE_SECONDS)
+    assert [client.llen(keys.wake(name)) for name in ("one", "two")] == [0, 1]
+    redis_transport.announce([bell("one")])
+    assert [client.llen(keys.wake(name)) for name in ("one", "two")] == [1, 1]
 
 
 def test_a_second_process_shares_queues_and_wakes_the_first(redis_transport, address, prefix):

@@ -14,15 +14,16 @@ from django.db import connection, connections
 from django_jobs import enqueue_many
 from django_jobs.checks.database import check_database
 from django_jobs.decorators import JobFunction
+from django_jobs.models import Job
 from django_jobs.states import State
 from django_jobs.transitions.transactions import in_transaction
 from django_jobs.worker.connections import close_connections, use_own_connection
 from tests.conftest import StartWorkers
 from tests.pgbouncer import PgBouncer
 from tests.processes import worker_environment
-from tests.project.jobs import leave_effect_async, succeed_at, wait_at
+from tests.project.jobs import add, leave_effect_async, succeed_at, wait_at
 from tests.project.sessions import take_steps, tell_session, write_together
-from tests.rows import fresh
+from tests.rows import columns, fresh
 from tests.servers import is_there
 from tests.worker.watching import Gate, effects, end_of, runs
 
@@ -120,6 +121,26 @@ def test_a_web_process_stores_steers_and_waits(start_workers: StartWorkers, boun
     web = [sys.executable, "-c", WEB]
     done = subprocess.run(web, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert left_in_sessions(bouncer) == [NOTHING] * SESSIONS
+
+
+def store_bulks(times: int) -> list[list[Job[Any]]]:
+    try:
+        return [enqueue_many([add.request(number, 0) for number in range(150)]) for _ in range(times)]
+    finally:
+        connection.close()
+
+
+def test_bulks_whose_halves_are_sent_at_once_arrive_whole(bouncer, monkeypatch):
+    behind = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(bouncer.port)}
+    monkeypatch.setitem(connections.settings, "default", behind)
+    with ThreadPoolExecutor(4) as threads:  # each has a connection of its own, and there are fewer sessions
+        bulks = [bulk for some in threads.map(store_bulks, [3] * 4) for bulk in some]
+    assert Job.objects.count() == 12 * 150
+    for jobs in bulks:
+        stored = Job.objects.in_bulk([job.pk for job in jobs])
+        assert [columns(job) for job in jobs] == [columns(stored[job.pk]) for job in jobs]
+        assert [job.args for job in jobs] == [[number, 0] for number in range(150)]
     assert left_in_sessions(bouncer) == [NOTHING] * SESSIONS
 
 

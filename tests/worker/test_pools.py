@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -90,6 +91,26 @@ def ask() -> None:
 @job(name="pools.ask_async")
 async def ask_async() -> None:
     await sync_to_async(ask)()
+
+
+@job(name="pools.ask_and_stay_async")
+async def ask_and_stay_async() -> None:
+    await ask_async()
+    await stay_async()
+
+
+@job(name="pools.turns")
+async def take_turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@job(name="pools.depth")
+async def depth() -> int:
+    frame, count = sys._getframe(), 0
+    while frame := frame.f_back:  # type: ignore[assignment]
+        count += 1
+    return count
 
 
 KINDS = pytest.mark.parametrize("kind", ["def", "async def"])
@@ -286,3 +307,94 @@ def test_a_pool_that_was_resized_before_its_first_job_has_the_new_size(make_pool
     hall.doors.set()
     for _ in claims:
         done.get(timeout=20)
+
+
+def test_thousands_that_end_in_their_first_step_keep_nobody_waiting(make_pools, done):
+    patient = claim(take_turns, 5)
+    claims = [patient, *(claim(answer_async, number) for number in range(5_000))]
+    make_pools(2).start(claims)
+    ended = [done.get(timeout=60) for _ in claims]
+    place = [each.claim for each in ended].index(patient)
+    assert place < 4_000
+    ended.pop(place)
+    # One after the other, in their order.
+    assert [each.outcome for each in ended] == [Succeeded(str(number)) for number in range(5_000)]
+
+
+def test_bodies_that_end_in_their_first_step_do_not_begin_inside_of_each_other(make_pools, done):
+    make_pools(CONCURRENCY).start([claim(depth) for _ in range(3_000)])
+    depths = [int(done.get(timeout=60).outcome.result) for _ in range(3_000)]
+    assert max(depths) - min(depths) < 20
+
+
+@pytest.mark.parametrize("body", [stay_async, ask_and_stay_async], ids=["on the loop", "with a thread of its own"])
+@pytest.mark.django_db(transaction=True)
+def test_a_body_that_is_cancelled_leaves_its_place_to_the_next(make_pools, board, done, body):
+    pools = make_pools(1)
+    stays, *others = claims = [claim(body), *(claim(answer_async, number) for number in range(3))]
+    pools.start(claims)
+    wait_until(lambda: set(board.running()) == {stays.id}, what="the first body")
+    if body is ask_and_stay_async:
+        wait_until(lambda: hall.connections, what="its connection")
+    pools.cut_off()
+    ended = [done.get(timeout=20) for _ in claims]
+    assert [each.claim for each in ended] == [stays, *others]
+    assert [each.outcome for each in ended] == [GivenBack(begun=True), *(Succeeded(str(n)) for n in range(3))]
+    assert board.running() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slots_of_the_loop_that_are_one_too_many_end_with_their_connections(make_pools, board, done):
+    pools = make_pools(CONCURRENCY)
+    pools.start([claim(ask_and_stay_async) for _ in range(CONCURRENCY)])
+    wait_until(lambda: len(hall.connections) == CONCURRENCY, what="a connection in each slot")
+    hall.doors.set()
+    assert [done.get(timeout=20).outcome for _ in range(CONCURRENCY)] == [Succeeded(None)] * CONCURRENCY
+    made = list(hall.connections)
+
+    def closed() -> list[bool]:
+        return [each.connection is None for each in made]
+
+    assert not any(closed())
+    pools.resize(1)
+    wait_until(lambda: sum(closed()) == CONCURRENCY - 1, what="the end of the connections of idle slots")
+    (kept,) = (each for each in made if each.connection is not None)
+    for _ in range(3):
+        pools.start([claim(ask_async)])
+        assert done.get(timeout=20).outcome == Succeeded(None)
+        assert hall.connections[-1] is kept
+    # New slots have the numbers of those that ended.
+    pools.resize(CONCURRENCY)
+    hall.clear()
+    claims = [claim(stay_async) for _ in range(CONCURRENCY + 1)]
+    pools.start(claims)
+    wait_until(lambda: len(board.running()) == CONCURRENCY, what="bodies in all slots")
+    hall.doors.set()
+    assert {done.get(timeout=20).claim.id for _ in claims} == {each.id for each in claims}
+
+
+def test_a_body_that_begins_just_before_the_stop_is_cancelled_too(make_pools, done):
+    pools = make_pools(1)
+    pools.start([claim(answer_async, 1)])
+    done.get(timeout=20)
+    thread = pools.loop._thread
+    pools.start([claim(stay_async)])
+    pools.stop()
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_loop_that_is_stopped_ends_though_bodies_wait_and_none_of_them_begins(make_pools, board, done, size: int):
+    pools = make_pools(size)
+    claims = [claim(stay_async) for _ in range(size)]
+    waiting = [claim(answer_async, number) for number in range(5)]
+    pools.start([*claims, *waiting])
+    wait_until(lambda: set(board.running()) == {each.id for each in claims}, what="bodies in all slots")
+    thread = pools.loop._thread
+    assert thread is not None
+    pools.stop()
+    wait_until(lambda: not thread.is_alive(), what="the end of the loop")
+    ended = [done.get(timeout=20) for _ in claims]
+    assert {each.claim.id: each.outcome for each in ended} == {each.id: GivenBack(begun=True) for each in claims}
+    assert done.empty()
+    assert pools.withdraw() == waiting
