@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -74,8 +75,7 @@ def _as_middleware_wants(requests: Sequence[JobRequest]) -> Sequence[JobRequest]
 
 def _store_many(using: str, requests: Sequence[JobRequest]) -> list[Job]:
     requests = _as_middleware_wants(requests)
-    kinds = {(id(request.spec), id(request.options)): request for request in requests}
-    if not all(kind_of(request).is_plain for request in kinds.values()):
+    if not all(kind.is_plain for kind, _ in _by_kind(requests)):
         return _store(using, _drafts(using, requests))
     jobs: list[Job] = []
 
@@ -89,15 +89,19 @@ def _store_many(using: str, requests: Sequence[JobRequest]) -> list[Job]:
 
 
 def _drafts(using: str, requests: Sequence[JobRequest]) -> list[NewJob]:
-    drafts = []
-    last: JobRequest | None = None
-    for request, job_id in zip(requests, uuid7s(len(requests)), strict=True):
-        # Nearly always all of a bulk are of one kind.
-        if last is None or request.options is not last.options or request.spec is not last.spec:
-            kind = kind_of(request)
-        drafts.append(_draft(using, request, job_id, kind))
-        last = request
-    return drafts
+    ids = iter(uuid7s(len(requests)))
+    return [
+        _draft(using, request, job_id, kind)
+        for kind, some in _by_kind(requests)
+        for request, job_id in zip(some, ids, strict=False)
+    ]
+
+
+def _by_kind(requests: Sequence[JobRequest]) -> Iterator[tuple[Kind, list[JobRequest]]]:
+    """Return those of one kind that follow each other; nearly always that is all of a bulk."""
+    for _, run in groupby(requests, attrgetter("spec", "options")):
+        some = list(run)
+        yield kind_of(some[0]), some
 
 
 def _draft(using: str, request: JobRequest, job_id: UUID, kind: Kind) -> NewJob:
