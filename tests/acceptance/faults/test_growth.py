@@ -27,15 +27,16 @@ def test_a_worker_opens_no_more_files_and_threads_with_every_job(start_workers: 
     for number in range(6):
         all_successful(enqueue_many([add.request(1, 1) for _ in range(FEW)]))
         sizes.append([size_of(pid, number * FEW) for pid in (child.pid, workers.process.pid)])
-    # The threads of chores and bodies open what they need one after the other; in the end nobody opens anything more,
-    # but for the moment of a transaction, in which SQLite has a file more.
+    # The threads of chores and bodies open what they need one after the other, and two that ask Redis at the same time
+    # for the first time need a connection more. SQLite has a file more for the moment of a transaction.
     earlier = sizes[-3]
 
-    def nothing_more() -> bool:
+    def hardly_more() -> bool:
         present = [size_of(pid, 6 * FEW) for pid in (child.pid, workers.process.pid)]
         return all(
-            now.descriptors <= before.descriptors and now.threads <= before.threads
+            now.descriptors <= before.descriptors + LATE_CONNECTIONS and now.threads <= before.threads
             for now, before in zip(present, earlier, strict=True)
         )
 
-    assert wait_until(nothing_more, what=f"no more files and threads than in {earlier}")
+    # A file for each of the jobs since then would be hundreds.
+    assert wait_until(hardly_more, what=f"hardly more files and no more threads than in {earlier}")
