@@ -51,6 +51,10 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.own.values()), ()))
 
+    def only(self) -> dict[str, Any]:
+        """Return the values of its one record."""
+        return {**self.shared, **{name: value for name, (value,) in self.own.items()}}
+
     def rows(self, places: Collection[int]) -> "Table":
         """Return the records at these places."""
         return Table(self.shared, {name: [values[place] for place in places] for name, values in self.own.items()})

@@ -177,6 +177,8 @@ class MySQL(Dialect):
 
     def _source(self, columns: Columns, table: Table) -> tuple[str, list[Any]]:
         """Return the records to select from, and the parameters of the expression."""
+        if len(table) == 1:
+            table = Table(table.only(), {})
         quoted = {name: self.connection.ops.quote_name(name) for name in columns}
         # A moment must be known as one, for a text compares otherwise.
         selected = [
@@ -184,6 +186,8 @@ class MySQL(Dialect):
             for name in table.shared
         ]
         parameters = [self._as_parameter(value) for value in table.shared.values()]
+        if not table.own:
+            return f"(SELECT {', '.join(selected)}) AS o", parameters
         own = {name: columns[name] for name in table.own}
         source, rows = self._rows(own, list(zip(*table.own.values(), strict=True)))
         selected += [f"o.{quoted[name]}" for name in own]

@@ -121,7 +121,7 @@ class PostgreSQL(Dialect):
     def insert(self, insertion: Insertion, table: Table) -> Answer:
         if len(table) == 1:
             text = self._remembered((insertion, 1), lambda: self._insert_of_one(insertion))
-            return self._sent(text, {**table.shared, **{name: values[0] for name, values in table.own.items()}})
+            return self._sent(text, table.only())
         text = self._remembered((insertion, 2), lambda: self._insert_of_many(insertion, table))
         return self._sent(text, [*table.shared.values(), *map(_array, table.own.values())])
 
