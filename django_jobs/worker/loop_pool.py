@@ -168,6 +168,15 @@ class LoopPool:
         asyncio.get_running_loop().call_soon(self._fill)
 
     async def _run_one(self, slot: Slot, claims: Together) -> None:
+        try:
+            await self._run_body(slot, claims)
+            if slot.has_thread:
+                await sync_to_async(care_for_connections)()
+        finally:
+            # Whatever a body has done to its task, such as to cancel it in its last step.
+            self._free_again(slot)
+
+    async def _run_body(self, slot: Slot, claims: Together) -> None:
         me = asyncio.current_task()
         assert me is not None
         self.last_start = started = clock.monotonic()
@@ -181,9 +190,6 @@ class LoopPool:
         self._board.end(slot.number)
         for claim, outcome in zip(claims, outcomes, strict=True):
             self._done(Ended(claim, outcome, started, finished))
-        if slot.has_thread:
-            await sync_to_async(care_for_connections)()
-        self._free_again(slot)
 
     def _cancel(self) -> None:
         for body in self._bodies:

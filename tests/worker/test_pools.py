@@ -113,6 +113,16 @@ async def depth() -> int:
     return count
 
 
+@job(name="pools.cancel_itself")
+async def cancel_itself(asks: bool) -> None:
+    if asks:
+        await sync_to_async(ask)()
+    task = asyncio.current_task()
+    assert task is not None
+    # It is heard of at the next await, and the body has none.
+    task.cancel()
+
+
 KINDS = pytest.mark.parametrize("kind", ["def", "async def"])
 ANSWER: dict[str, Any] = {"def": answer, "async def": answer_async}
 STAY: dict[str, Any] = {"def": stay, "async def": stay_async}
@@ -371,6 +381,18 @@ def test_slots_of_the_loop_that_are_one_too_many_end_with_their_connections(make
     wait_until(lambda: len(board.running()) == CONCURRENCY, what="bodies in all slots")
     hall.doors.set()
     assert {done.get(timeout=20).claim.id for _ in claims} == {each.id for each in claims}
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.django_db(transaction=True)
+def test_a_body_that_cancels_itself_at_its_very_end_leaves_its_place(make_pools, board, done, asks: bool):
+    pools = make_pools(1)
+    pools.start([claim(cancel_itself, asks), claim(answer_async, 1)])
+    assert [done.get(timeout=20).outcome for _ in range(2)] == [Succeeded(None), Succeeded("1")]
+    assert board.running() == {}
+    thread = pools.loop._thread
+    pools.stop()
+    assert not thread.is_alive()
 
 
 def test_a_body_that_begins_just_before_the_stop_is_cancelled_too(make_pools, done):
