@@ -11,7 +11,8 @@ from django_jobs.models import Job, Metadata
 from django_jobs.states import State
 from django_jobs.transitions.drafts import NewJob, table_of
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row
+from django_jobs.transitions.sql.base import Dialect
+from django_jobs.transitions.sql.records import Row
 from django_jobs.transitions.transactions import after_own_collisions
 
 # A statement of this many rows is about as cheap a row as one of more.

@@ -8,7 +8,8 @@ from typing import Any
 from django_jobs.definitions.metadata import Fact
 from django_jobs.models import Job
 from django_jobs.states import State
-from django_jobs.transitions.sql.base import DEDUPLICATION, IDEMPOTENCY, Columns, Dialect, Of, Table, UniqueKey
+from django_jobs.transitions.sql.base import DEDUPLICATION, IDEMPOTENCY, Dialect, Of, UniqueKey
+from django_jobs.transitions.sql.records import Columns, Table
 
 # Django's name of a field -> the type of its column, in the words of PostgreSQL.
 _TYPES = {

@@ -28,7 +28,8 @@ from django_jobs.states import ENDED, FAIL, GIVE_BACK, RETRY, SNOOZE, STOP, SUCC
 from django_jobs.transitions.deduplicating import given_back, slot_at_end
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, portions, unseen
+from django_jobs.transitions.sql.base import Dialect, unseen
+from django_jobs.transitions.sql.records import portions
 
 # Tracebacks are long, and no statement may be.
 RECORDS = 20

@@ -9,7 +9,7 @@ from django.db import transaction
 from django_jobs.definitions.outcomes import Claim
 from django_jobs.models import Report, SavedData
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import portions
+from django_jobs.transitions.sql.records import portions
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from django_jobs.states import CANCEL, RETRY_BY_HAND, Move, State
 from django_jobs.transitions.deduplicating import given_back, holders, slot_at_end, without_their_key
 from django_jobs.transitions.keeping import keep_until
 from django_jobs.transitions.sql import dialect
-from django_jobs.transitions.sql.base import Dialect, Row, unseen
+from django_jobs.transitions.sql.base import Dialect, unseen
+from django_jobs.transitions.sql.records import Row
 
 CHUNK = 500
 

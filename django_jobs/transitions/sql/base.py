@@ -5,11 +5,10 @@ database's clock, at the start of the statement.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -21,10 +20,8 @@ from django_jobs import clock
 from django_jobs.definitions.rank import BAND_SIZE, HIGHEST_PRIORITY, LAST_TICK
 from django_jobs.models import Job
 from django_jobs.models.functions import moment_sql
+from django_jobs.transitions.sql.records import Columns, Row, Table
 
-# Column name -> type, in the words of PostgreSQL; the other dialects translate.
-Columns = dict[str, str]
-Row = Sequence[Any]
 # Returns how a column of a record is written.
 Of = Callable[[str], str]
 # Waits for the rows of a statement that was sent.
@@ -39,39 +36,6 @@ class UniqueKey:
     column: str
     # As ON CONFLICT wants to hear it.
     target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Records by column: values that all of them share, and one value for each of the columns that are their own."""
-
-    shared: Mapping[str, Any]
-    own: Mapping[str, Sequence[Any]]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.own.values()), ()))
-
-    def only(self) -> dict[str, Any]:
-        """Return the values of its one record."""
-        return {**self.shared, **{name: value for name, (value,) in self.own.items()}}
-
-    def rows(self, places: Collection[int]) -> "Table":
-        """Return the records at these places."""
-        return Table(self.shared, {name: [values[place] for place in places] for name, values in self.own.items()})
-
-    def halves(self) -> tuple["Table", "Table"]:
-        middle = len(self) // 2
-        return self.rows(range(middle)), self.rows(range(middle, len(self)))
-
-    def portions(self, columns: Columns) -> list["Table"]:
-        """Divide it into tables that are small enough for one statement each."""
-        if len(self) == 1 or (len(self) <= _MOST_ROWS and self._characters(columns) <= _MOST_CHARACTERS):
-            return [self]
-        return [portion for half in self.halves() for portion in half.portions(columns)]
-
-    def _characters(self, columns: Columns) -> int:
-        texts = [values for name, values in self.own.items() if columns[name] == "text"]
-        return sum([len(text) for values in texts for text in values if text])
 
 
 class Insertion(Hashable, Protocol):
@@ -103,10 +67,6 @@ DEDUPLICATION = UniqueKey(
     "(deduplication_digest, deduplication_slot) WHERE deduplication_slot IS NOT NULL",
 )
 
-# MySQL takes no statement above 16 MB unless told otherwise, and a character may take 14 bytes on its way there.
-_MOST_CHARACTERS = 1_000_000
-_MOST_ROWS = 1000
-
 
 def unseen(condition: str) -> str:
     """Hide a condition on rows that are looked up by their ids from PostgreSQL's planner.
@@ -115,24 +75,6 @@ def unseen(condition: str) -> str:
     shorter than to look up the ids, and one row is all that is expected of it.
     """
     return f"CASE WHEN {condition} THEN TRUE ELSE FALSE END"
-
-
-def portions(columns: Columns, records: Iterable[Row]) -> Iterator[Sequence[Row]]:
-    """Divide records into lists that are small enough for one statement each."""
-    texts = [index for index, kind in enumerate(columns.values()) if kind == "text"]
-    every_record = iter(records)
-    while some := list(islice(every_record, _MOST_ROWS)):
-        if sum([len(record[index] or "") for index in texts for record in some]) <= _MOST_CHARACTERS:
-            yield some
-            continue
-        begin, characters = 0, 0
-        for end, record in enumerate(some):
-            size = sum([len(record[index] or "") for index in texts])
-            if end > begin and characters + size > _MOST_CHARACTERS:
-                yield some[begin:end]
-                begin, characters = end, 0
-            characters += size
-        yield some[begin:]
 
 
 class Dialect(ABC):

@@ -9,7 +9,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table, UniqueKey
+from django_jobs.transitions.sql.base import Answer, Dialect, Insertion, UniqueKey
+from django_jobs.transitions.sql.records import Columns, Row, Table
 
 _TYPES = {
     "uuid": "CHAR(36)",

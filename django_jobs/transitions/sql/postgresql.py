@@ -11,7 +11,8 @@ from django.db import transaction
 
 from django_jobs.conf import OWN_CONNECTION
 from django_jobs.definitions.rank import LAST_TICK, ORIGIN_EPOCH_SECONDS, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table
+from django_jobs.transitions.sql.base import Answer, Dialect, Insertion
+from django_jobs.transitions.sql.records import Columns, Row, Table
 
 _ELEMENTS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
@@ -120,9 +121,9 @@ class PostgreSQL(Dialect):
 
     def insert(self, insertion: Insertion, table: Table) -> Answer:
         if len(table) == 1:
-            text = self._remembered((insertion, 1), lambda: self._insert_of_one(insertion))
+            text = self._remembered((insertion, "one"), lambda: self._insert_of_one(insertion))
             return self._sent(text, table.only())
-        text = self._remembered((insertion, 2), lambda: self._insert_of_many(insertion, table))
+        text = self._remembered((insertion, "many"), lambda: self._insert_of_many(insertion, table))
         return self._sent(text, [*table.shared.values(), *map(_array, table.own.values())])
 
     def _insert_of_one(self, insertion: Insertion) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django_jobs.definitions.rank import LAST_TICK, TICKS_PER_SECOND
-from django_jobs.transitions.sql.base import Answer, Columns, Dialect, Insertion, Row, Table
+from django_jobs.transitions.sql.base import Answer, Dialect, Insertion
+from django_jobs.transitions.sql.records import Columns, Row, Table
 
 _ORIGIN_JULIAN_DAY = 2460676.5
 _UNIX_JULIAN_DAY = 2440587.5
